@@ -1,0 +1,3 @@
+//! observer kernel programs.
+
+fn main() {}

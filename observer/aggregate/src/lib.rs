@@ -1,0 +1,4 @@
+//! observer's aggregation core. It does no I/O, reads no clock and knows no export format.
+#![forbid(unsafe_code)]
+
+pub mod family;

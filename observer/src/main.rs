@@ -1,0 +1,3 @@
+//! observer: a Linux node agent.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What the outer tests share: namespaces, servers, and a running observer.

@@ -1,0 +1,3 @@
+//! observer's build, test and check commands.
+
+fn main() {}
