@@ -1,2 +1,4 @@
 //! Shared.
 #![no_std]
+
+pub mod bucket;
