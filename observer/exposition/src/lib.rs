@@ -1,2 +1,42 @@
 //! Readers and writers of the Prometheus exposition formats: bytes in, samples out. No I/O.
+//!
+//! [`text`] reads the Prometheus text format 0.0.4 and [`openmetrics`] OpenMetrics 1.0; both yield borrowed [`Event`]s
+//! and stop at the first line that the format does not allow, with an [`Error`] that says where and why.
+//! [`Writer`] writes either format.
 #![forbid(unsafe_code)]
+
+mod error;
+mod event;
+mod labels;
+mod name;
+mod number;
+mod openmetrics;
+mod scan;
+mod text;
+mod write;
+
+pub use crate::{
+    error::{Error, Reason},
+    event::{Event, Exemplar, Kind, Sample},
+    labels::{Label, Labels, escape, unescape},
+    name::{is_legacy_label, is_legacy_name},
+    openmetrics::OpenMetrics,
+    text::Text,
+    write::{Format, Header, Names, Writer},
+};
+
+/// Reads a body in the Prometheus text format, version 0.0.4.
+///
+/// Every line is checked. What concerns the document as a whole (a second `# TYPE` of a family, a family in two
+/// places, a last line without its line feed) is accepted, because Prometheus accepts it and exporters rely on that.
+#[must_use]
+pub fn text(body: &[u8]) -> Text<'_> {
+    Text::new(body)
+}
+
+/// Reads a body in the OpenMetrics text format, version 1.0, and enforces its rules on the whole document:
+/// one family in one place, metadata before samples, suffixes that fit the type, `# EOF` at the end.
+#[must_use]
+pub fn openmetrics(body: &[u8]) -> OpenMetrics<'_> {
+    OpenMetrics::new(body)
+}

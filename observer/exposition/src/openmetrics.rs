@@ -1,0 +1,262 @@
+//! The OpenMetrics text format, version 1.0.
+//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
+
+use std::{borrow::Cow, collections::HashSet};
+
+use crate::{
+    Error, Event, Exemplar, Kind, Reason, Sample,
+    labels::{self, Grammar},
+    number,
+    scan::{Cursor, Lines},
+};
+
+const GRAMMAR: Grammar = Grammar::OpenMetrics;
+
+/// The most characters an exemplar's labels may have in all.
+const EXEMPLAR_CHARS: usize = 128;
+
+/// The events of a body in OpenMetrics; ends behind [`Event::Eof`] or the first error.
+#[derive(Clone, Debug)]
+pub struct OpenMetrics<'a> {
+    lines: Lines<'a>,
+    family: Family<'a>,
+    /// Names of the families that have begun.
+    begun: HashSet<Cow<'a, str>>,
+    done: bool,
+}
+
+/// The family the lines belong to at present.
+#[derive(Clone, Debug, Default)]
+struct Family<'a> {
+    name: Cow<'a, str>,
+    kind: Kind,
+    unit: &'a str,
+    has_type: bool,
+    has_help: bool,
+    has_unit: bool,
+    has_samples: bool,
+}
+
+impl<'a> OpenMetrics<'a> {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
+        Self { lines: Lines::new(body), family: Family::default(), begun: HashSet::new(), done: false }
+    }
+
+    fn line(&mut self, mut cursor: Cursor<'a>) -> Result<Event<'a>, Error> {
+        match cursor.peek() {
+            None => Err(cursor.fail(Reason::Blank)),
+            Some(b'#') => self.metadata(cursor),
+            Some(_) => {
+                let sample = sample(&mut cursor)?;
+                self.place(&sample, &cursor)?;
+                Ok(Event::Sample(sample))
+            }
+        }
+    }
+
+    fn metadata(&mut self, mut cursor: Cursor<'a>) -> Result<Event<'a>, Error> {
+        if cursor.line == "# EOF" {
+            self.done = true;
+            return if self.lines.is_done() {
+                Ok(Event::Eof)
+            } else {
+                Err(self.lines.fail_at_end(Reason::AfterEof))
+            };
+        }
+        cursor.at += 1;
+        cursor.gap(GRAMMAR)?;
+        let start = cursor.at;
+        let keyword = cursor.token();
+        if !matches!(keyword, "HELP" | "TYPE" | "UNIT") {
+            return Err(cursor.fail_at(start, Reason::Comment));
+        }
+        cursor.gap(GRAMMAR)?;
+        let at = cursor.at;
+        let name = cursor.metric_name(GRAMMAR)?;
+        self.begin(name.clone(), &cursor, at)?;
+        if self.family.has_samples {
+            return Err(cursor.fail_at(at, Reason::LateMetadata));
+        }
+        // The help text may be empty, with or without the blank before it.
+        if cursor.peek().is_some() && !cursor.eat(b' ') {
+            return Err(cursor.fail(Reason::Space));
+        }
+        let text = cursor.rest();
+        let repeated = match keyword {
+            "HELP" => std::mem::replace(&mut self.family.has_help, true),
+            "TYPE" => std::mem::replace(&mut self.family.has_type, true),
+            _ => std::mem::replace(&mut self.family.has_unit, true),
+        };
+        if repeated {
+            return Err(cursor.fail_at(start, Reason::Repeated));
+        }
+        match keyword {
+            "HELP" => return Ok(Event::Help { name, text: labels::unescape(text) }),
+            "TYPE" => self.family.kind = kind(text).ok_or_else(|| cursor.fail(Reason::Type))?,
+            _ => self.family.unit = text,
+        }
+        if !self.family.unit_fits() {
+            return Err(cursor.fail(Reason::Unit));
+        }
+        if keyword == "TYPE" {
+            Ok(Event::Type { name, kind: self.family.kind })
+        } else {
+            Ok(Event::Unit { name, unit: text })
+        }
+    }
+
+    /// Makes `name` the present family, which it may be already.
+    fn begin(&mut self, name: Cow<'a, str>, cursor: &Cursor<'a>, at: usize) -> Result<(), Error> {
+        if self.family.name == name {
+            return Ok(());
+        }
+        if !self.begun.insert(name.clone()) {
+            return Err(cursor.fail_at(at, Reason::Interleaved));
+        }
+        self.family = Family { name, ..Family::default() };
+        Ok(())
+    }
+
+    /// Finds the sample's family and checks that its type has such a sample.
+    fn place(&mut self, sample: &Sample<'a>, cursor: &Cursor<'a>) -> Result<(), Error> {
+        let suffix = sample.name.strip_prefix(&*self.family.name).filter(|_| !self.family.name.is_empty());
+        let suffix = match suffix {
+            Some(suffix) if suffixes(self.family.kind).contains(&suffix) => suffix,
+            Some("") => return Err(cursor.fail_at(0, Reason::Suffix)),
+            // A name of its own: a family without metadata.
+            _ => {
+                self.begin(sample.name.clone(), cursor, 0)?;
+                ""
+            }
+        };
+        self.family.has_samples = true;
+        let kind = self.family.kind;
+        let needs = match (kind, suffix) {
+            (Kind::Histogram | Kind::GaugeHistogram, "_bucket") => Some("le"),
+            (Kind::Summary, "") => Some("quantile"),
+            (Kind::StateSet, _) => Some(&*self.family.name),
+            _ => None,
+        };
+        if needs.is_some_and(|name| sample.labels.value(name).is_none()) {
+            return Err(cursor.fail_at(0, Reason::MissingLabel));
+        }
+        let value = sample.value;
+        let allowed = match (kind, suffix) {
+            (Kind::Info, _) => value == 1.0,
+            (Kind::StateSet, _) => value == 0.0 || value == 1.0,
+            (_, "_total" | "_bucket" | "_count" | "_gcount") => value >= 0.0,
+            _ => true,
+        };
+        if !allowed {
+            return Err(cursor.fail_at(sample.series.len() + 1, Reason::TypeValue));
+        }
+        let exemplified = matches!(
+            (kind, suffix),
+            (Kind::Counter, "_total") | (Kind::Histogram | Kind::GaugeHistogram, "_bucket")
+        );
+        if sample.exemplar.is_some() && !exemplified {
+            return Err(cursor.fail_at(0, Reason::Exemplar));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Iterator for OpenMetrics<'a> {
+    type Item = Result<Event<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let event = match self.lines.next() {
+            Some(line) => line.and_then(|cursor| self.line(cursor)),
+            None => Err(self.lines.fail_at_end(Reason::NoEof)),
+        };
+        self.done |= event.is_err();
+        Some(event)
+    }
+}
+
+impl Family<'_> {
+    /// The name ends in its unit, and a type without a unit has none.
+    fn unit_fits(&self) -> bool {
+        if self.unit.is_empty() {
+            return true;
+        }
+        let ends =
+            self.name.strip_suffix(self.unit).is_some_and(|stem| stem.len() > 1 && stem.ends_with('_'));
+        ends && !matches!(self.kind, Kind::Info | Kind::StateSet)
+    }
+}
+
+fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Sample<'a>, Error> {
+    let mut sample = cursor.sample(GRAMMAR)?;
+    let mut timed = false;
+    while cursor.peek().is_some() {
+        cursor.gap(GRAMMAR)?;
+        if cursor.eat(b'#') {
+            sample.exemplar = Some(exemplar(cursor)?);
+            break;
+        }
+        if std::mem::replace(&mut timed, true) {
+            return Err(cursor.fail(Reason::Trailing));
+        }
+        sample.timestamp_ms = Some(cursor.number(number::seconds)?);
+    }
+    Ok(sample)
+}
+
+fn exemplar<'a>(cursor: &mut Cursor<'a>) -> Result<Exemplar<'a>, Error> {
+    cursor.gap(GRAMMAR)?;
+    let start = cursor.at;
+    if cursor.peek() != Some(b'{') {
+        return Err(cursor.fail(Reason::Exemplar));
+    }
+    let (_, labels) = cursor.block(GRAMMAR, false)?;
+    let chars = |text: &str| text.chars().count();
+    if labels.iter().map(|l| chars(&l.name) + chars(&labels::unescape(l.value))).sum::<usize>()
+        > EXEMPLAR_CHARS
+    {
+        return Err(cursor.fail_at(start, Reason::ExemplarLength));
+    }
+    cursor.gap(GRAMMAR)?;
+    let value = cursor.number(number::value)?;
+    let mut timestamp_ms = None;
+    if cursor.peek().is_some() {
+        cursor.gap(GRAMMAR)?;
+        timestamp_ms = Some(cursor.number(number::seconds)?);
+    }
+    if cursor.peek().is_some() {
+        return Err(cursor.fail(Reason::Trailing));
+    }
+    Ok(Exemplar { labels, value, timestamp_ms })
+}
+
+fn kind(word: &str) -> Option<Kind> {
+    Some(match word {
+        "unknown" => Kind::Unknown,
+        "counter" => Kind::Counter,
+        "gauge" => Kind::Gauge,
+        "histogram" => Kind::Histogram,
+        "gaugehistogram" => Kind::GaugeHistogram,
+        "summary" => Kind::Summary,
+        "info" => Kind::Info,
+        "stateset" => Kind::StateSet,
+        _ => return None,
+    })
+}
+
+/// The suffixes that samples of a type have.
+const fn suffixes(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Unknown | Kind::Gauge | Kind::StateSet => &[""],
+        Kind::Counter => &["_total", "_created"],
+        Kind::Histogram => &["_bucket", "_sum", "_count", "_created"],
+        Kind::GaugeHistogram => &["_bucket", "_gsum", "_gcount"],
+        Kind::Summary => &["", "_sum", "_count", "_created"],
+        Kind::Info => &["_info"],
+    }
+}
+
+#[cfg(test)]
+mod tests;
