@@ -1,0 +1,20 @@
+//! `cargo xtask setup`: installs what is missing, after saying what and why.
+
+mod apt;
+mod host;
+mod kernel;
+mod peers;
+
+use crate::failure::Result;
+
+/// Does nothing, quickly, when everything is there.
+pub(crate) fn run(tests: bool) -> Result<()> {
+    kernel::install()?;
+    if tests {
+        peers::install()?;
+    }
+    for gap in host::gaps() {
+        eprintln!("note: {gap}");
+    }
+    Ok(())
+}
