@@ -3,11 +3,7 @@
 //! Field offsets are globals that the agent fills from the running kernel's BTF before it loads the programs. The verifier sees
 //! them as constants, so that a load is a direct one from a BTF-typed pointer, without `bpf_probe_read_kernel`.
 
-use core::{
-    ffi::c_void,
-    ptr,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-};
+use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     Global,
@@ -29,43 +25,43 @@ offsets! {
     SK_FAMILY, SK_STATE, SK_DADDR, SK_RCV_SADDR, SK_DPORT, SK_NUM, SK_V6_DADDR, SK_V6_RCV_SADDR, SK_NET, SK_PROTOCOL, SK_ERR,
     SK_SHUTDOWN, SK_FLAGS, SK_ACK_BACKLOG, SK_MAX_ACK_BACKLOG, SK_DROPS, NET_INUM, ICSK_CA_STATE, TP_SRTT_US, TP_RTT_MIN,
     TP_TOTAL_RETRANS, TP_BYTES_SENT, TP_BYTES_RETRANS, TP_BYTES_RECEIVED, TP_CLOCK_CACHE, TP_FIRST_TX, TP_COPIED_SEQ,
-    TP_RCVQ_TIME, TASK_GROUP_LEADER, TASK_COMM, TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX_FDS, FILE_PRIVATE, SOCKET_SK,
+    TP_RCVQ_TIME, TASK_GROUP_LEADER, TASK_COMM, TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX_FDS, FILE_PRIVATE, SOCKET_SK, SOCKET_STATE,
 }
 
 /// A socket pointer the verifier knows the type of: a tracepoint's or an iterator's argument.
 #[derive(Clone, Copy)]
-pub struct Sk(*mut c_void);
+pub(crate) struct Sk(*mut c_void);
 
 /// A socket known to be TCP, for the fields of `struct tcp_sock`.
 #[derive(Clone, Copy)]
-pub struct TcpSk(*const u8);
+pub(crate) struct TcpSk(*const u8);
 
 /// A kernel address that only `bpf_probe_read_kernel` may follow.
 #[derive(Clone, Copy)]
-pub struct Untrusted(u64);
+pub(crate) struct Untrusted(u64);
 
 #[inline(always)]
 fn load<T: Copy>(base: *const u8, offset: &Global<u32>) -> T {
     // SAFETY: `base` is a pointer the verifier has typed, and `offset` a constant to it, taken from the kernel's own BTF. The
     // verifier refuses a load outside the type, and a fault reads as zero.
-    unsafe { ptr::read_volatile(base.add(offset.load() as usize).cast::<T>()) }
+    unsafe { base.wrapping_add(offset.load() as usize).cast::<T>().read_volatile() }
 }
 
 impl Sk {
     /// Takes a tracepoint's or iterator's `struct sock` argument.
     #[inline(always)]
-    pub fn new(sk: *mut c_void) -> Self {
+    pub(crate) fn new(sk: *mut c_void) -> Self {
         Self(sk)
     }
 
     #[inline(always)]
-    pub fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         self.0.is_null()
     }
 
     /// The socket's address, as a key that outlives no socket.
     #[inline(always)]
-    pub fn address(self) -> u64 {
+    pub(crate) fn address(self) -> u64 {
         self.0 as u64
     }
 
@@ -75,7 +71,7 @@ impl Sk {
     }
 
     #[inline(always)]
-    pub fn is_tcp(self) -> bool {
+    pub(crate) fn is_tcp(self) -> bool {
         const IPPROTO_TCP: u16 = 6;
         const AF_INET: u16 = 2;
         const AF_INET6: u16 = 10;
@@ -83,23 +79,23 @@ impl Sk {
     }
 
     #[inline(always)]
-    pub fn family(self) -> u16 {
+    pub(crate) fn family(self) -> u16 {
         self.field(&SK_FAMILY)
     }
 
     #[inline(always)]
-    pub fn state(self) -> u8 {
+    pub(crate) fn state(self) -> u8 {
         self.field(&SK_STATE)
     }
 
     /// `sk_err`, 0 for none.
     #[inline(always)]
-    pub fn error(self) -> u16 {
+    pub(crate) fn error(self) -> u16 {
         self.field::<u32>(&SK_ERR) as u16
     }
 
     #[inline(always)]
-    pub fn shutdown(self) -> u8 {
+    pub(crate) fn shutdown(self) -> u8 {
         self.field(&SK_SHUTDOWN)
     }
 
@@ -111,13 +107,14 @@ impl Sk {
     }
 
     #[inline(always)]
-    pub fn listen_queue(self) -> (u32, u32, u32) {
-        (self.field(&SK_ACK_BACKLOG), self.field(&SK_MAX_ACK_BACKLOG), self.field(&SK_DROPS))
+    pub(crate) fn listen_queue(self) -> (u32, u32, u32) {
+        let drops = if SK_DROPS.load() == u32::MAX { 0 } else { self.field(&SK_DROPS) };
+        (self.field(&SK_ACK_BACKLOG), self.field(&SK_MAX_ACK_BACKLOG), drops)
     }
 
     /// `icsk_ca_state`: the low five bits of its byte.
     #[inline(always)]
-    pub fn congestion_state(self) -> u8 {
+    pub(crate) fn congestion_state(self) -> u8 {
         match self.tcp() {
             Some(tcp) => load::<u8>(tcp.0, &ICSK_CA_STATE) & 0x1f,
             None => 0,
@@ -125,19 +122,19 @@ impl Sk {
     }
 
     #[inline(always)]
-    pub fn netns(self) -> u32 {
+    pub(crate) fn netns(self) -> u32 {
         let net: *const u8 = self.field(&SK_NET);
         load(net, &NET_INUM)
     }
 
     #[inline(always)]
-    pub fn local_port(self) -> u16 {
+    pub(crate) fn local_port(self) -> u16 {
         self.field(&SK_NUM)
     }
 
     /// Fills in both ends as they are now.
     #[inline(always)]
-    pub fn read_ends(self, id: &mut Identity) {
+    pub(crate) fn read_ends(self, id: &mut Identity) {
         const AF_INET6: u16 = 10;
         id.family = self.family();
         id.peer_port = u16::from_be(self.field(&SK_DPORT));
@@ -152,13 +149,24 @@ impl Sk {
     }
 
     #[inline(always)]
-    pub fn cookie(self) -> u64 {
+    pub(crate) fn cookie(self) -> u64 {
         // SAFETY: the helper takes any socket the verifier knows the type of.
         unsafe { bpf_get_socket_cookie(self.0) }
     }
 
+    /// A `struct sock_common` as the full TCP socket it may be (time-wait and request sockets are not).
     #[inline(always)]
-    pub fn tcp(self) -> Option<TcpSk> {
+    pub(crate) fn as_full(self) -> Option<Self> {
+        if self.is_null() {
+            return None;
+        }
+        // SAFETY: the helper checks the socket and answers null for any other kind.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0) };
+        if tcp.is_null() { None } else { Some(Self(tcp.cast())) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn tcp(self) -> Option<TcpSk> {
         // SAFETY: the helper checks the socket and answers null for any other kind.
         let tcp = unsafe { bpf_skc_to_tcp_sock(self.0) };
         if tcp.is_null() { None } else { Some(TcpSk(tcp.cast_const().cast())) }
@@ -166,25 +174,27 @@ impl Sk {
 
     /// The socket's value in a socket storage map, if there is one.
     #[inline(always)]
-    pub fn storage<T>(self, map: &SocketStorage<T>) -> Option<&'static mut T> {
+    pub(crate) fn storage<T, const F: usize>(self, map: &SocketStorage<T, F>) -> Option<&'static mut T> {
         self.storage_with(map, 0)
     }
 
     /// The socket's value in a socket storage map, made of zeros if there was none.
     #[inline(always)]
-    pub fn storage_or_new<T>(self, map: &SocketStorage<T>) -> Option<&'static mut T> {
+    pub(crate) fn storage_or_new<T, const F: usize>(self, map: &SocketStorage<T, F>) -> Option<&'static mut T> {
         self.storage_with(map, BPF_SK_STORAGE_GET_F_CREATE.into())
     }
 
     #[inline(always)]
-    fn storage_with<T>(self, map: &SocketStorage<T>, flags: u64) -> Option<&'static mut T> {
-        // SAFETY: the map holds values of `T`, all of whose bit patterns are valid, and the value lives while the program runs.
-        // Two CPUs may hold it at once: what both write goes through `add`, and the rest tolerates a torn view.
-        unsafe { bpf_sk_storage_get(ptr::from_ref(map).cast_mut().cast(), self.0, ptr::null_mut(), flags).cast::<T>().as_mut() }
+    fn storage_with<T, const F: usize>(self, map: &SocketStorage<T, F>, flags: u64) -> Option<&'static mut T> {
+        // SAFETY: the helper takes any socket the verifier knows the type of. Its value is null or a `T`, all of whose bit
+        // patterns are valid, that lives while the program runs. Two CPUs may hold it at once: what both write goes through `add`, and the rest tolerates a torn view.
+        let value = unsafe { bpf_sk_storage_get(ptr::from_ref(map).cast_mut().cast(), self.0, ptr::null_mut(), flags) };
+        // SAFETY: see above.
+        unsafe { value.cast::<T>().as_mut() }
     }
 
     #[inline(always)]
-    pub fn storage_delete<T>(self, map: &SocketStorage<T>) {
+    pub(crate) fn storage_delete<T, const F: usize>(self, map: &SocketStorage<T, F>) {
         // SAFETY: the helper takes any full socket; without a value it does nothing.
         unsafe { bpf_sk_storage_delete(ptr::from_ref(map).cast_mut().cast(), self.0) };
     }
@@ -200,56 +210,56 @@ fn mapped(v4: u32) -> [u8; 16] {
 impl TcpSk {
     /// Smoothed RTT in microseconds: `srtt_us` holds eighths.
     #[inline(always)]
-    pub fn srtt_us(self) -> u32 {
+    pub(crate) fn srtt_us(self) -> u32 {
         load::<u32>(self.0, &TP_SRTT_US) >> 3
     }
 
     /// The windowed minimum RTT in microseconds (`rtt_min.s[0].v`).
     #[inline(always)]
-    pub fn min_rtt_us(self) -> u32 {
+    pub(crate) fn min_rtt_us(self) -> u32 {
         load(self.0, &TP_RTT_MIN)
     }
 
     #[inline(always)]
-    pub fn total_retrans(self) -> u32 {
+    pub(crate) fn total_retrans(self) -> u32 {
         load(self.0, &TP_TOTAL_RETRANS)
     }
 
     /// Payload bytes sent for the first time. Unlike `bytes_acked`, SYN and FIN are not in it.
     #[inline(always)]
-    pub fn sent(self) -> u64 {
+    pub(crate) fn sent(self) -> u64 {
         load::<u64>(self.0, &TP_BYTES_SENT).wrapping_sub(load(self.0, &TP_BYTES_RETRANS))
     }
 
     /// Payload bytes received, without the FIN.
     #[inline(always)]
-    pub fn received(self, sk: Sk) -> u64 {
+    pub(crate) fn received(self, sk: Sk) -> u64 {
         load::<u64>(self.0, &TP_BYTES_RECEIVED).saturating_sub(u64::from(sk.fin_received()))
     }
 
     /// The clock as the stack last read it for this socket, nanoseconds of `CLOCK_MONOTONIC`.
     #[inline(always)]
-    pub fn clock_ns(self) -> u64 {
+    pub(crate) fn clock_ns(self) -> u64 {
         load(self.0, &TP_CLOCK_CACHE)
     }
 
     /// Send time of the segment acknowledged last, or of the first one in flight, in nanoseconds (kept in microseconds).
     #[inline(always)]
-    pub fn first_tx_ns(self) -> u64 {
+    pub(crate) fn first_tx_ns(self) -> u64 {
         load::<u64>(self.0, &TP_FIRST_TX).wrapping_mul(1000)
     }
 
     /// How far the program has read.
     #[inline(always)]
-    pub fn copied_seq(self) -> u32 {
+    pub(crate) fn copied_seq(self) -> u32 {
         load(self.0, &TP_COPIED_SEQ)
     }
 }
 
 impl Untrusted {
-    /// The socket behind a file descriptor of the current task, if it is one.
+    /// The socket behind a file descriptor of the current task, if it is one, and its `enum socket_state`.
     #[inline(always)]
-    pub fn socket_of_fd(fd: u32) -> Option<Self> {
+    pub(crate) fn socket_of_fd(fd: u32) -> Option<(Self, u32)> {
         // SAFETY: the helper has no precondition.
         let task = Self(unsafe { bpf_get_current_task_btf() } as u64);
         let fdt = task.follow(&TASK_FILES)?.follow(&FILES_FDT)?;
@@ -257,11 +267,13 @@ impl Untrusted {
             return None;
         }
         let file = Self(fdt.read::<u64>(&FDT_FD)? + u64::from(fd) * 8).deref()?;
-        file.follow(&FILE_PRIVATE)?.follow(&SOCKET_SK)
+        let socket = file.follow(&FILE_PRIVATE)?;
+        // A file that is no socket has other private data: what is read of it then fails the caller's checks.
+        Some((socket.follow(&SOCKET_SK)?, socket.read(&SOCKET_STATE)?))
     }
 
     #[inline(always)]
-    pub fn address(self) -> u64 {
+    pub(crate) fn address(self) -> u64 {
         self.0
     }
 
@@ -284,7 +296,7 @@ impl Untrusted {
 
     /// `(protocol, family, local port, network namespace)`.
     #[inline(always)]
-    pub fn socket(self) -> Option<(u16, u16, u16, u32)> {
+    pub(crate) fn socket(self) -> Option<(u16, u16, u16, u32)> {
         let net = self.follow(&SK_NET)?;
         Some((self.read(&SK_PROTOCOL)?, self.read(&SK_FAMILY)?, self.read(&SK_NUM)?, net.read(&NET_INUM)?))
     }
@@ -292,7 +304,7 @@ impl Untrusted {
     /// When the connection was established, nanoseconds, as long as the program has not read from it: the receive queue's first
     /// measurement starts in `tcp_init_transfer` (`rcvq_space.time`, microseconds).
     #[inline(always)]
-    pub fn established_ns(self) -> Option<u64> {
+    pub(crate) fn established_ns(self) -> Option<u64> {
         self.read::<u64>(&TP_RCVQ_TIME).map(|us| us.wrapping_mul(1000))
     }
 }
@@ -305,21 +317,21 @@ fn read_kernel<T>(into: &mut T, address: u64) -> bool {
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[inline(always)]
-pub fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     // SAFETY: the helper has no precondition.
     unsafe { bpf_ktime_get_ns() }
 }
 
 /// The current task's thread group id.
 #[inline(always)]
-pub fn current_pid() -> u32 {
+pub(crate) fn current_pid() -> u32 {
     // SAFETY: the helper has no precondition.
     (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32
 }
 
 /// Fills in the owner from the current task: only in the context of the process that uses the socket.
 #[inline(always)]
-pub fn read_owner(id: &mut Identity) {
+pub(crate) fn read_owner(id: &mut Identity) {
     id.pid = current_pid();
     // SAFETY: the helper has no precondition.
     id.cgroup = unsafe { bpf_get_current_cgroup_id() };
@@ -332,31 +344,82 @@ pub fn read_owner(id: &mut Identity) {
 
 /// Adds to a value that another CPU may be adding to or draining.
 #[inline(always)]
-pub fn add(value: &mut u64, n: u64) {
+pub(crate) fn add(value: &mut u64, n: u64) {
+    // rustc's BPF target has no read-modify-write atomics, though LLVM's and the kernel's have (v3).
+    #[cfg(target_arch = "bpf")]
     // SAFETY: `value` is an aligned u64 that is valid for the whole program.
-    unsafe { AtomicU64::from_ptr(value) }.fetch_add(n, Ordering::Relaxed);
+    unsafe {
+        core::arch::asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) ptr::from_mut(value), in(reg) n);
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        *value = value.wrapping_add(n);
+    }
 }
 
 /// As [`add`], for 32 bits.
 #[inline(always)]
-pub fn add32(value: &mut u32, n: u32) {
+pub(crate) fn add32(value: &mut u32, n: u32) {
+    #[cfg(target_arch = "bpf")]
     // SAFETY: `value` is an aligned u32 that is valid for the whole program.
-    unsafe { AtomicU32::from_ptr(value) }.fetch_add(n, Ordering::Relaxed);
+    unsafe {
+        core::arch::asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) ptr::from_mut(value), in(wreg) n);
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        *value = value.wrapping_add(n);
+    }
 }
 
 /// Puts `new` in the place of `old`, unless somebody else was first.
 #[inline(always)]
-pub fn replace(value: &mut u64, old: u64, new: u64) -> bool {
-    // SAFETY: `value` is an aligned u64 that is valid for the whole program.
-    unsafe { AtomicU64::from_ptr(value) }.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+pub(crate) fn replace(value: &mut u64, old: u64, new: u64) -> bool {
+    #[cfg(target_arch = "bpf")]
+    {
+        let found: u64;
+        // SAFETY: `value` is an aligned u64 that is valid for the whole program.
+        unsafe {
+            core::arch::asm!(
+                "r0 = cmpxchg_64({0} + 0, r0, {1})",
+                in(reg) ptr::from_mut(value), in(reg) new, inlateout("r0") old => found
+            );
+        }
+        found == old
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        core::mem::replace(value, new) == old
+    }
 }
 
 /// A socket storage map. aya's own type has no way to ask for `BPF_F_CLONE`, by which a connection inherits its listener's value.
 #[repr(C)]
-pub struct SocketStorage<T, const FLAGS: usize = 1> {
+pub(crate) struct SocketStorage<T, const FLAGS: usize> {
     r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE],
     key: *const i32,
     value: *const T,
     max_entries: *const [i32; 0],
     map_flags: *const [i32; FLAGS],
+}
+
+const BPF_MAP_TYPE_SK_STORAGE: usize = 24;
+
+/// `BPF_F_NO_PREALLOC`, which socket storage asks for.
+pub(crate) const PLAIN: usize = 1;
+/// `BPF_F_NO_PREALLOC | BPF_F_CLONE`.
+pub(crate) const CLONED: usize = 1 | 1 << 9;
+
+// SAFETY: the fields are placeholders that the loader reads from BTF; nothing dereferences them.
+unsafe impl<T, const FLAGS: usize> Sync for SocketStorage<T, FLAGS> {}
+
+impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            r#type: ptr::null(),
+            key: ptr::null(),
+            value: ptr::null(),
+            max_entries: ptr::null(),
+            map_flags: ptr::null(),
+        }
+    }
 }

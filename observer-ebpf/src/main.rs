@@ -1,12 +1,171 @@
-//! observer kernel programs.
+//! observer's kernel programs. Entry points only: each takes its arguments and hands them on.
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
+#![expect(clippy::needless_pass_by_value, reason = "the entry points' macros hand the context over by value")]
 
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+mod call;
+mod connect;
+mod emit;
+mod exchange;
+mod filter;
+mod kernel;
+mod listen;
+mod socket;
+mod sweep;
 
-#[cfg(not(target_arch = "bpf"))]
-fn main() {}
+use aya_ebpf::{
+    EbpfContext as _,
+    macros::{btf_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, TracePointContext},
+};
+use core::ffi::c_void;
+
+use kernel::Sk;
+
+/// A TCP socket changes its state (`include/trace/events/sock.h`).
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn state(ctx: BtfTracePointContext) {
+    connect::state_changed(Sk::new(ctx.arg(0)), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+}
+
+/// A program has sent.
+#[btf_tracepoint(function = "sock_send_length")]
+fn send(ctx: BtfTracePointContext) {
+    exchange::sent(Sk::new(ctx.arg(0)), ctx.arg(1));
+}
+
+/// A program has received.
+#[btf_tracepoint(function = "sock_recv_length")]
+fn receive(ctx: BtfTracePointContext) {
+    exchange::received(Sk::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
+}
+
+/// Data has reached a socket.
+#[btf_tracepoint(function = "sk_data_ready")]
+fn data_ready(ctx: BtfTracePointContext) {
+    exchange::ready(Sk::new(ctx.arg(0)));
+}
+
+/// A segment is sent again.
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+fn retransmit(ctx: BtfTracePointContext) {
+    exchange::retransmitted(Sk::new(ctx.arg(0)));
+}
+
+/// A SYN-ACK is sent again.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+fn retransmit_synack(_: BtfTracePointContext) {
+    exchange::syn_ack_retransmitted();
+}
+
+/// A reset is sent.
+#[btf_tracepoint(function = "tcp_send_reset")]
+fn reset_sent(ctx: BtfTracePointContext) {
+    let sk = Sk::new(ctx.arg(0));
+    exchange::reset((!sk.is_null()).then_some(sk), 0);
+}
+
+/// A reset is received.
+#[btf_tracepoint(function = "tcp_receive_reset")]
+fn reset_received(ctx: BtfTracePointContext) {
+    exchange::reset(Some(Sk::new(ctx.arg(0))), 1);
+}
+
+/// `connect` is entered: `(fd, address, length)` at 16, 24, 32 of the tracepoint's record.
+#[tracepoint]
+fn connect_enter(ctx: TracePointContext) -> u32 {
+    // SAFETY: the fields lie within the record.
+    let (fd, address) = unsafe { (ctx.read_at::<u64>(16), ctx.read_at::<u64>(24)) };
+    if let (Ok(fd), Ok(address)) = (fd, address) {
+        call::enter(fd, address);
+    }
+    0
+}
+
+/// `connect` returns: the result at 16 of the tracepoint's record.
+#[tracepoint]
+fn connect_exit(ctx: TracePointContext) -> u32 {
+    // SAFETY: the field lies within the record.
+    if let Ok(result) = unsafe { ctx.read_at::<i64>(16) } {
+        call::exit(result);
+    }
+    0
+}
+
+/// `accept` or `accept4` returns: the result at 16 of the tracepoint's record.
+#[tracepoint]
+fn accept_exit(ctx: TracePointContext) -> u32 {
+    // SAFETY: the field lies within the record.
+    if let Ok(fd) = unsafe { ctx.read_at::<i64>(16) } {
+        call::accepted(fd);
+    }
+    0
+}
+
+/// The iterators' contexts: pointers, eight bytes each (`DEFINE_BPF_ITER_FUNC`).
+struct IterContext(*mut c_void);
+
+impl IterContext {
+    #[inline(always)]
+    fn word(&self, n: usize) -> *mut c_void {
+        // SAFETY: every iterator used here has at least three words.
+        unsafe { *self.0.cast::<*mut c_void>().add(n) }
+    }
+
+    /// `meta->seq`, the first word of the context's first word.
+    #[inline(always)]
+    fn seq(&self) -> *mut aya_ebpf::bindings::seq_file {
+        // SAFETY: `meta` is never null.
+        unsafe { *self.word(0).cast() }
+    }
+}
+
+/// The sweep over active sockets: `{meta, map, sk, value}`.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn sweep_sockets(ctx: *mut c_void) -> i32 {
+    let ctx = IterContext(ctx);
+    let sk = Sk::new(ctx.word(2));
+    if !sk.is_null() {
+        sweep::visit(sk, ctx.seq());
+    }
+    0
+}
+
+/// The sweep over listening sockets.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+extern "C" fn sweep_listeners(ctx: *mut c_void) -> i32 {
+    let sk = Sk::new(IterContext(ctx).word(2));
+    if !sk.is_null() {
+        listen::report(sk);
+    }
+    0
+}
+
+/// Finds the sockets that listen already: `{meta, sk_common, uid}`.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+extern "C" fn seed(ctx: *mut c_void) -> i32 {
+    listen::seed(Sk::new(IterContext(ctx).word(1)));
+    0
+}
+
+/// An empty program, to measure the others against.
+#[btf_tracepoint(function = "sock_send_length")]
+fn empty(ctx: BtfTracePointContext) {
+    let _ = ctx.as_ptr();
+}
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// What the kernel asks for before it lends its GPL-only helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -1,5 +1,7 @@
 //! The records that travel from the kernel to the agent, through the ring buffer or the sweep.
 
+use crate::bucket::BUCKETS;
+
 /// What a record tells; the first byte of every record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -292,7 +294,24 @@ pub struct Listen {
     pub id: Identity,
 }
 
+/// A port that is listened on: not a record, but read by the agent once a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Port {
+    /// Sockets that listen on it now.
+    pub listeners: u32,
+    /// The owner's thread group id; 0 when not known.
+    pub pid: u32,
+    /// The owner's process name.
+    pub comm: [u8; 16],
+    /// Sum of the accept waits, nanoseconds.
+    pub wait_sum_ns: u64,
+    /// Accept waits by bucket.
+    pub wait: [u64; BUCKETS],
+}
+
 const _: () = {
+    assert!(size_of::<Port>() == 32 + 8 * BUCKETS);
     assert!(size_of::<Identity>() == 88);
     assert!(size_of::<Connect>() == 24 + 88);
     assert!(size_of::<Accept>() == 16 + 88);

@@ -1,0 +1,188 @@
+//! Outcomes: how connect attempts, passive openings and connections end, from `inet_sock_set_state`.
+
+use observer_abi::{
+    class::{
+        self, Outcome, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV, TCP_SYN_SENT,
+    },
+    record::{Accept, Close, Connect, FLAG_COUNTED, FLAG_ESTABLISHED, RecordKind, Role},
+};
+
+use crate::{
+    call, emit, exchange, filter,
+    kernel::{Sk, TcpSk, now_ns},
+    listen,
+    socket::{self, EXCHANGES, SOCKETS, Socket},
+};
+
+/// A TCP socket goes from one state to another.
+#[inline(always)]
+pub(crate) fn state_changed(sk: Sk, old: u8, new: u8) {
+    if !sk.is_tcp() {
+        return;
+    }
+    count_state(old, new);
+    match (old, new) {
+        (TCP_CLOSE, TCP_SYN_SENT) => begin(sk),
+        (TCP_CLOSE, TCP_LISTEN) => listen::begin(sk, true),
+        // A new socket, made by a listener: its state is a copy of the listener's.
+        (TCP_LISTEN, TCP_SYN_RECV) => born(sk),
+        (TCP_LISTEN, _) => listen::end(sk),
+        (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED) => established(sk),
+        (_, TCP_CLOSE) => closed(sk, old),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn count_state(old: u8, new: u8) {
+    let Some(totals) = emit::totals() else { return };
+    // A child's first change starts from its listener's state, which the listener is still in.
+    if (old as usize) < TCP_STATES && !(old == TCP_LISTEN && new == TCP_SYN_RECV) {
+        totals.states[old as usize] = totals.states[old as usize].wrapping_sub(1);
+    }
+    if (new as usize) < TCP_STATES {
+        totals.states[new as usize] = totals.states[new as usize].wrapping_add(1);
+    }
+}
+
+/// A connect begins, in the context of the task that calls it.
+#[inline(always)]
+fn begin(sk: Sk) {
+    let Some(socket) = socket::make(sk) else { return };
+    socket.begin(sk, Role::Client, now_ns());
+    socket.own();
+    sk.read_ends(&mut socket.id);
+    socket.watch();
+    call::connecting(sk);
+}
+
+#[inline(always)]
+fn born(sk: Sk) {
+    if let Some(socket) = sk.storage(&SOCKETS) {
+        socket.begin(sk, Role::Server, now_ns());
+    }
+}
+
+#[inline(always)]
+fn established(sk: Sk) {
+    let Some(socket) = socket::make(sk) else { return };
+    let now = now_ns();
+    if !socket.is(Role::Client) {
+        if !socket.is(Role::Server) {
+            // The listener was there before the programs, and so had nothing to pass on.
+            socket.begin(sk, Role::Server, now);
+        }
+        sk.read_ends(&mut socket.id);
+        socket.watch();
+        accepted(socket, Outcome::Success, 0, now);
+    } else {
+        // The source address and port are known only now.
+        sk.read_ends(&mut socket.id);
+        socket.watch();
+        attempted(sk, socket, Outcome::Success, 0, now);
+    }
+    socket.id.flags |= FLAG_ESTABLISHED;
+    socket.id.start_ns = now;
+}
+
+#[inline(always)]
+fn closed(sk: Sk, old: u8) {
+    let Some(socket) = sk.storage(&SOCKETS) else { return };
+    let error = sk.error();
+    let now = now_ns();
+    if socket.is_established() {
+        exchange::finish(sk, socket, now);
+        ended(sk, socket, error, now);
+    } else if matches!(old, TCP_SYN_SENT | TCP_SYN_RECV) && socket.is(Role::Client) {
+        sk.read_ends(&mut socket.id);
+        let local = call::fails_in_call(sk, socket.id.start_ns, now, error, sk.shutdown());
+        let outcome = class::connect_failure(error, sk.shutdown(), local.is_in_call());
+        if !local.exit_tells() {
+            attempted(sk, socket, outcome, error, now);
+        }
+    } else if old == TCP_SYN_RECV && socket.is(Role::Server) && socket.id.flags & FLAG_COUNTED == 0 {
+        sk.read_ends(&mut socket.id);
+        socket.watch();
+        accepted(socket, Outcome::Reset, error, now);
+    }
+    // What the program still reads from here on belongs to no connection.
+    socket.id.flags = 0;
+    socket.id.role = 0;
+}
+
+/// A connect attempt ended.
+#[inline(always)]
+fn attempted(sk: Sk, socket: &Socket, outcome: Outcome, error: u16, now: u64) {
+    if let Some(totals) = emit::totals() {
+        totals.connects[outcome as usize] += 1;
+    }
+    // Clocks of two CPUs may disagree by a little: no time rather than a huge one.
+    let latency_ns = now.saturating_sub(socket.id.start_ns);
+    if !socket.is_watched() || !filter::wants(outcome as u32, latency_ns) {
+        return;
+    }
+    let syn_retransmits = sk.tcp().map_or(0, TcpSk::total_retrans);
+    emit::emit::<Connect>(RecordKind::Connect, |r| {
+        *r = Connect {
+            kind: RecordKind::Connect as u8,
+            outcome: outcome as u8,
+            error,
+            syn_retransmits,
+            time_ns: now,
+            latency_ns,
+            id: socket.id,
+        };
+    });
+}
+
+/// A passive opening ended, well or not.
+#[inline(always)]
+fn accepted(socket: &mut Socket, outcome: Outcome, error: u16, now: u64) {
+    socket.id.flags |= FLAG_COUNTED;
+    if let Some(totals) = emit::totals() {
+        totals.accepts += 1;
+    }
+    if !socket.is_watched() || !filter::wants(outcome as u32, 0) {
+        return;
+    }
+    emit::emit::<Accept>(RecordKind::Accept, |r| {
+        *r = Accept {
+            kind: RecordKind::Accept as u8,
+            outcome: outcome as u8,
+            error,
+            reserved: 0,
+            time_ns: now,
+            id: socket.id,
+        };
+    });
+}
+
+/// A connection ended.
+#[inline(always)]
+fn ended(sk: Sk, socket: &Socket, error: u16, now: u64) {
+    let outcome = class::close_outcome(error);
+    if let Some(totals) = emit::totals() {
+        totals.closes[outcome as usize] += 1;
+    }
+    if !socket.is_watched() || !filter::wants(16 + outcome as u32, socket.slowest_ns) {
+        return;
+    }
+    let Some(tcp) = sk.tcp() else { return };
+    let (sent, received) = (tcp.sent(), tcp.received(sk));
+    emit::emit::<Close>(RecordKind::Close, |r| {
+        *r = Close {
+            kind: RecordKind::Close as u8,
+            outcome: outcome as u8,
+            error,
+            retransmits: tcp.total_retrans().saturating_sub(socket.base_retransmits),
+            time_ns: now,
+            duration_ns: now.saturating_sub(socket.id.start_ns),
+            sent_bytes: sent.saturating_sub(socket.base_sent),
+            received_bytes: received.saturating_sub(socket.base_received),
+            srtt_us: tcp.srtt_us(),
+            min_rtt_us: tcp.min_rtt_us(),
+            id: socket.id,
+        };
+    });
+    sk.storage_delete(&EXCHANGES);
+}

@@ -1,0 +1,264 @@
+//! Response time, service time and receive wait: where an exchange's time goes, without reading payload.
+//!
+//! - client: last send to the first byte back is the **response time** (the network and the remote side);
+//! - server: first byte received to the first send is the **service time** (this host's program);
+//! - both: data in the socket to the program's read is the **receive wait** (this host's program was late).
+
+use observer_abi::{
+    bucket::bucket_of,
+    class::Retransmit,
+    record::{Activity, Family, RecordKind, Role, SLOTS, Slots, Spill},
+};
+
+use crate::{
+    emit,
+    kernel::{Sk, TcpSk, add, add32, now_ns, replace},
+    socket::{self, EXCHANGES, Exchanges, SOCKETS, Socket},
+};
+
+const CLIENT: u8 = Role::Client as u8;
+
+/// The program has sent. In task context.
+#[inline(always)]
+pub(crate) fn sent(sk: Sk, result: i32) {
+    if result <= 0 {
+        return;
+    }
+    let Some(x) = sk.storage(&EXCHANGES).or_else(|| socket::adopt(sk)) else { return };
+    let Some(tcp) = sk.tcp() else { return };
+    let at = send_time(tcp, x);
+    if x.role == CLIENT {
+        x.sent_ns = at;
+    } else if x.asked_ns != 0 {
+        let took = at.saturating_sub(x.asked_ns);
+        x.asked_ns = 0;
+        observe(sk, &mut x.turn, Family::Turn, took);
+    }
+}
+
+/// When the last send left, by what the stack noted: reading the clock would cost as much as all the rest, and be late.
+///
+/// With nothing else in flight, `first_tx_mstamp` is this send's time, even if it was acknowledged meanwhile. Otherwise the
+/// stack's cached clock is: it was read when the segment was handed down. A cached clock older than the last receive belongs
+/// to something before this send (corking), and only then the clock is read.
+#[inline(always)]
+fn send_time(tcp: TcpSk, x: &Exchanges) -> u64 {
+    let first = tcp.first_tx_ns();
+    if first > x.read_ns && first > x.sent_ns {
+        return first;
+    }
+    let cached = tcp.clock_ns();
+    if cached > x.read_ns { cached } else { now_ns() }
+}
+
+/// The program has received. In task context.
+#[inline(always)]
+pub(crate) fn received(sk: Sk, result: i32, flags: i32) {
+    const MSG_PEEK: i32 = 2;
+    if result <= 0 || flags & MSG_PEEK != 0 {
+        return;
+    }
+    let Some(x) = sk.storage(&EXCHANGES).or_else(|| socket::adopt(sk)) else { return };
+    let now = now_ns();
+    let ready = x.ready_ns;
+    let fresh = ready != x.ready_taken_ns && ready <= now;
+    if fresh {
+        x.ready_taken_ns = ready;
+        observe(sk, &mut x.wait, Family::Wait, now - ready);
+    }
+    if x.role == CLIENT {
+        if x.sent_ns != 0 {
+            // Data that was there before the send is no answer to it: then the receive itself is all that is known.
+            let answered = if fresh && ready >= x.sent_ns { ready } else { now };
+            let took = answered.saturating_sub(x.sent_ns);
+            x.sent_ns = 0;
+            observe(sk, &mut x.turn, Family::Turn, took);
+        }
+    } else if x.asked_ns == 0 {
+        x.asked_ns = now;
+    }
+    x.read_ns = now;
+}
+
+/// Data has reached the socket, in softirq or in the task that releases the socket.
+#[inline(always)]
+pub(crate) fn ready(sk: Sk) {
+    let x = match sk.storage(&EXCHANGES) {
+        Some(x) => x,
+        None => {
+            // The first data of a connection comes before its program has touched it.
+            let Some(socket) = sk.storage(&SOCKETS) else { return };
+            if !socket.is_established() {
+                return;
+            }
+            let Some(x) = socket::accumulators(sk, socket) else { return };
+            x
+        }
+    };
+    let Some(tcp) = sk.tcp() else { return };
+    let seq = tcp.copied_seq();
+    // Unread data was there before: its arrival is what the program is late for.
+    if x.ready_ns != 0 && x.ready_seq == seq {
+        return;
+    }
+    x.ready_seq = seq;
+    x.ready_ns = tcp.clock_ns();
+}
+
+/// Counts a value in a socket's own histogram.
+#[inline(always)]
+fn observe(sk: Sk, slots: &mut Slots, family: Family, ns: u64) {
+    add(&mut slots.sum_ns, ns);
+    if ns > slots.max_ns {
+        slots.max_ns = ns;
+    }
+    let bucket = bucket_of(ns);
+    let slot = &mut slots.slots[usize::from(bucket) % SLOTS];
+    let tag = u64::from(bucket) << 32;
+    // SAFETY-free: a plain look at the tag; another CPU may change it in between, which moves one count by one bucket's place.
+    let seen = *slot;
+    if seen >> 32 == u64::from(bucket) {
+        add(slot, 1);
+    } else {
+        displace(sk, slot, seen, tag | 1, family);
+    }
+}
+
+/// Takes a slot over for another bucket; what it held goes to the agent.
+#[inline(never)]
+fn displace(sk: Sk, slot: &mut u64, seen: u64, new: u64, family: Family) {
+    let won = replace(slot, seen, new);
+    let (bucket, count) = if won { (seen >> 32, seen as u32) } else { (new >> 32, 1) };
+    if count == 0 {
+        return;
+    }
+    let Some(socket) = sk.storage(&SOCKETS) else { return };
+    if let Some(totals) = emit::totals() {
+        totals.turns[family as usize] += u64::from(count);
+    }
+    emit::emit::<Spill>(RecordKind::Spill, |r| {
+        *r = Spill {
+            kind: RecordKind::Spill as u8,
+            family: family as u8,
+            bucket: bucket as u16,
+            count,
+            time_ns: 0,
+            id: socket.id,
+        };
+    });
+}
+
+/// A segment was sent again.
+#[inline(always)]
+pub(crate) fn retransmitted(sk: Sk) {
+    let kind = Retransmit::classify(sk.state(), sk.congestion_state());
+    if let Some(totals) = emit::totals() {
+        totals.retransmits[kind as usize] += 1;
+    }
+    let Some(socket) = sk.storage(&SOCKETS) else { return };
+    add32(&mut socket.retransmits[kind as usize], 1);
+    report_at_next_sweep(sk, socket);
+}
+
+/// A SYN-ACK was sent again by a listening socket.
+#[inline(always)]
+pub(crate) fn syn_ack_retransmitted() {
+    if let Some(totals) = emit::totals() {
+        totals.retransmits[Retransmit::SynAck as usize] += 1;
+    }
+}
+
+/// A reset was sent (0) or received (1). A reset in answer to a segment that belongs to no connection has no socket.
+#[inline(always)]
+pub(crate) fn reset(sk: Option<Sk>, direction: usize) {
+    if let Some(totals) = emit::totals() {
+        totals.resets[direction] += 1;
+    }
+    let Some(sk) = sk else { return };
+    let Some(socket) = sk.storage(&SOCKETS) else { return };
+    if socket.is_established() {
+        add32(&mut socket.resets[direction], 1);
+        report_at_next_sweep(sk, socket);
+    }
+}
+
+/// The sweep visits sockets with accumulators only.
+#[inline(always)]
+fn report_at_next_sweep(sk: Sk, socket: &Socket) {
+    if socket.is_established() && sk.storage(&EXCHANGES).is_none() {
+        socket::accumulators(sk, socket);
+    }
+}
+
+/// Reports what an ending connection did since its last report.
+#[inline(always)]
+pub(crate) fn finish(sk: Sk, socket: &mut Socket, now: u64) {
+    if !socket.is_watched() {
+        return;
+    }
+    let Some(x) = sk.storage(&EXCHANGES) else { return };
+    // The answer has arrived, but the program reads it only after the connection has left its last state.
+    if x.role == CLIENT && x.sent_ns != 0 && x.ready_ns != x.ready_taken_ns && x.ready_ns >= x.sent_ns {
+        let took = x.ready_ns - x.sent_ns;
+        x.sent_ns = 0;
+        observe(sk, &mut x.turn, Family::Turn, took);
+    }
+    let Some(tcp) = sk.tcp() else { return };
+    let (sent, received) = (tcp.sent(), tcp.received(sk));
+    let counts = counts(&x.turn);
+    note_totals(socket, sent, received, counts, self::counts(&x.wait));
+    emit::emit::<Activity>(RecordKind::Activity, |r| {
+        fill(r, socket, x, tcp, sent, received, now);
+        r.last = 1;
+    });
+    socket.slowest_ns = slowest(socket, x);
+    socket.reported_sent = sent;
+    socket.reported_received = received;
+}
+
+/// The slowest exchange so far.
+#[inline(always)]
+pub(crate) fn slowest(socket: &Socket, x: &Exchanges) -> u64 {
+    let exchange = if x.turn.max_ns > x.wait.max_ns { x.turn.max_ns } else { x.wait.max_ns };
+    if exchange > socket.slowest_ns { exchange } else { socket.slowest_ns }
+}
+
+/// Adds a report to the totals.
+#[inline(always)]
+pub(crate) fn note_totals(socket: &Socket, sent: u64, received: u64, turns: u64, waits: u64) {
+    let Some(totals) = emit::totals() else { return };
+    totals.bytes[0] += sent.saturating_sub(socket.reported_sent);
+    totals.bytes[1] += received.saturating_sub(socket.reported_received);
+    totals.turns[0] += turns;
+    totals.turns[1] += waits;
+}
+
+/// The number of observations in a socket's own histogram.
+#[inline(always)]
+pub(crate) fn counts(slots: &Slots) -> u64 {
+    let mut n = 0;
+    let mut i = 0;
+    while i < SLOTS {
+        n += slots.slots[i] & u64::from(u32::MAX);
+        i += 1;
+    }
+    n
+}
+
+/// Writes a report in place.
+#[inline(always)]
+pub(crate) fn fill(r: &mut Activity, socket: &Socket, x: &Exchanges, tcp: TcpSk, sent: u64, received: u64, now: u64) {
+    r.kind = RecordKind::Activity as u8;
+    r.last = 0;
+    r.reserved = 0;
+    r.srtt_us = tcp.srtt_us();
+    r.min_rtt_us = tcp.min_rtt_us();
+    r.retransmits = socket.retransmits;
+    r.resets = socket.resets;
+    r.time_ns = now;
+    r.sent_bytes = sent.saturating_sub(socket.reported_sent);
+    r.received_bytes = received.saturating_sub(socket.reported_received);
+    r.turn = x.turn;
+    r.wait = x.wait;
+    r.id = socket.id;
+}

@@ -1,0 +1,134 @@
+//! Listening sockets: their queue at each sweep, which local ports they serve, and how long connections wait there.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{HashMap, PerCpuArray},
+    macros::btf_map,
+};
+use observer_abi::{
+    bucket::bucket_of,
+    record::{Listen, Port, RecordKind, Role},
+};
+
+use crate::{
+    emit,
+    kernel::{PLAIN, Sk, SocketStorage, add, add32, now_ns},
+    socket::{self, SOCKETS},
+};
+
+/// Marks a listening socket for the sweep over them.
+#[repr(C)]
+pub(crate) struct Listener {
+    port: u64,
+}
+
+#[btf_map]
+pub(crate) static LISTENERS: SocketStorage<Listener, PLAIN> = SocketStorage::new();
+
+/// Ports that are listened on, by network namespace and port (`netns << 16 | port`). They tell the two sides of a connection
+/// apart that is older than the programs.
+#[btf_map]
+static PORTS: HashMap<u64, Port, 65_536, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// Room to build a [`Port`] in, which is larger than a program's stack.
+#[btf_map]
+static NEW_PORT: PerCpuArray<Port, 1> = PerCpuArray::new();
+
+#[inline(always)]
+fn key(netns: u32, port: u16) -> u64 {
+    u64::from(netns) << 16 | u64::from(port)
+}
+
+#[inline(always)]
+fn port(key: u64) -> Option<&'static mut Port> {
+    // SAFETY: the value lives while the program runs; what two CPUs write in it goes through `add`.
+    PORTS.get_ptr_mut(key).and_then(|p| unsafe { p.as_mut() })
+}
+
+/// Whether anybody listens on the port.
+#[inline(always)]
+pub(crate) fn listens(netns: u32, local_port: u16) -> bool {
+    port(key(netns, local_port)).is_some_and(|p| p.listeners != 0)
+}
+
+/// A socket begins to listen, in the context of its owner; or is found listening.
+#[inline(always)]
+pub(crate) fn begin(sk: Sk, owned: bool) {
+    let Some(socket) = socket::make(sk) else { return };
+    socket.begin(sk, Role::Listener, now_ns());
+    if owned {
+        socket.own();
+    }
+    sk.read_ends(&mut socket.id);
+    let key = key(socket.id.netns, socket.id.local_port);
+    if sk.storage(&LISTENERS).is_some() {
+        return;
+    }
+    if let Some(listener) = sk.storage_or_new(&LISTENERS) {
+        listener.port = key;
+    }
+    if let Some(port) = port(key) {
+        add32(&mut port.listeners, 1);
+        port.comm = socket.id.comm;
+        return;
+    }
+    // SAFETY: the value is this CPU's.
+    let Some(new) = NEW_PORT.get_ptr_mut(0).and_then(|p| unsafe { p.as_mut() }) else { return };
+    new.listeners = 1;
+    new.pid = socket.id.pid;
+    new.comm = socket.id.comm;
+    // By reference: a copy would not fit on the stack.
+    let new: &Port = new;
+    if PORTS.insert(key, new, 0).is_err()
+        && let Some(totals) = emit::totals()
+    {
+        totals.storage_failed += 1;
+    }
+}
+
+/// A socket stops listening.
+#[inline(always)]
+pub(crate) fn end(sk: Sk) {
+    let Some(listener) = sk.storage(&LISTENERS) else { return };
+    if let Some(port) = port(listener.port) {
+        // The agent takes the entry away once it has read it.
+        add32(&mut port.listeners, u32::MAX);
+    }
+    sk.storage_delete(&LISTENERS);
+}
+
+/// A connection was accepted that had waited this long.
+#[inline(always)]
+pub(crate) fn accepted(netns: u32, local_port: u16, waited_ns: u64) {
+    let Some(port) = port(key(netns, local_port)) else { return };
+    add(&mut port.wait_sum_ns, waited_ns);
+    if let Some(bucket) = port.wait.get_mut(usize::from(bucket_of(waited_ns))) {
+        add(bucket, 1);
+    }
+}
+
+/// Reports a listening socket's queue: once a sweep.
+#[inline(always)]
+pub(crate) fn report(sk: Sk) {
+    let Some(socket) = sk.storage(&SOCKETS) else { return };
+    let (queue, limit, drops) = sk.listen_queue();
+    emit::emit::<Listen>(RecordKind::Listen, |r| {
+        *r = Listen {
+            kind: RecordKind::Listen as u8,
+            reserved: [0; 7],
+            queue,
+            limit,
+            drops: u64::from(drops),
+            id: socket.id,
+        };
+    });
+}
+
+/// A socket found while the agent starts: if it listens, it is known from here on.
+#[inline(always)]
+pub(crate) fn seed(sk: Sk) {
+    let Some(tcp) = sk.as_full() else { return };
+    if tcp.state() == observer_abi::class::TCP_LISTEN && tcp.storage(&SOCKETS).is_none() {
+        begin(tcp, false);
+    }
+}

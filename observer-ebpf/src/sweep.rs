@@ -1,0 +1,103 @@
+//! The sweep: once a window an iterator visits every active socket and reports what it did.
+//!
+//! Reports go through the iterator's own file, which has flow control: a sweep loses nothing, however many sockets there are.
+
+use aya_ebpf::{bindings::seq_file, btf_maps::PerCpuArray, helpers::generated::bpf_seq_write, macros::btf_map};
+use observer_abi::record::{Activity, SLOTS, Slots};
+
+use crate::{
+    emit,
+    exchange::{self, counts},
+    kernel::{Sk, add, add32, now_ns},
+    socket::{EXCHANGES, Exchanges, SOCKETS, Socket},
+};
+
+/// Sweeps without activity after which a socket gives its accumulators back.
+const IDLE_SWEEPS: u8 = 5;
+
+/// Room to build a report in, which is as large as a program's stack.
+#[btf_map]
+static REPORT: PerCpuArray<Activity, 1> = PerCpuArray::new();
+
+/// Visits one socket with accumulators.
+#[inline(always)]
+pub(crate) fn visit(sk: Sk, seq: *mut seq_file) {
+    let Some(x) = sk.storage(&EXCHANGES) else { return };
+    let Some(socket) = sk.storage(&SOCKETS) else { return };
+    let Some(tcp) = sk.tcp() else { return };
+    // SAFETY: the value is this CPU's, and only this program uses it.
+    let Some(r) = REPORT.get_ptr_mut(0).and_then(|p| unsafe { p.as_mut() }) else { return };
+    if let Some(totals) = emit::totals() {
+        totals.swept += 1;
+    }
+    let (sent, received) = (tcp.sent(), tcp.received(sk));
+    exchange::fill(r, socket, x, tcp, sent, received, now_ns());
+    let (turns, waits) = (counts(&r.turn), counts(&r.wait));
+    if is_quiet(r, turns | waits) {
+        rest(sk, x);
+        return;
+    }
+    x.idle = 0;
+    // SAFETY: `seq` is the iterator's own file, and the report is as long as said.
+    if unsafe { bpf_seq_write(seq, core::ptr::from_ref(r).cast(), size_of::<Activity>() as u32) } != 0 {
+        // No room: the kernel hands the page over and visits this socket again, so nothing may be taken from it yet.
+        return;
+    }
+    exchange::note_totals(socket, sent, received, turns, waits);
+    take(socket, x, r, sent, received);
+}
+
+#[inline(always)]
+fn is_quiet(r: &Activity, observations: u64) -> bool {
+    let [a, b, c, d, e] = r.retransmits;
+    let [f, g] = r.resets;
+    observations | r.sent_bytes | r.received_bytes | u64::from(a | b | c | d | e | f | g) == 0
+}
+
+/// Takes exactly what was reported: another CPU may have added to it meanwhile.
+#[inline(always)]
+fn take(socket: &mut Socket, x: &mut Exchanges, r: &Activity, sent: u64, received: u64) {
+    socket.slowest_ns = exchange::slowest(socket, x);
+    socket.reported_sent = sent;
+    socket.reported_received = received;
+    let mut i = 0;
+    while i < r.retransmits.len() {
+        add32(&mut socket.retransmits[i], r.retransmits[i].wrapping_neg());
+        i += 1;
+    }
+    add32(&mut socket.resets[0], r.resets[0].wrapping_neg());
+    add32(&mut socket.resets[1], r.resets[1].wrapping_neg());
+    drain(&mut x.turn, &r.turn);
+    drain(&mut x.wait, &r.wait);
+}
+
+#[inline(always)]
+fn drain(slots: &mut Slots, reported: &Slots) {
+    add(&mut slots.sum_ns, reported.sum_ns.wrapping_neg());
+    slots.max_ns = 0;
+    let mut i = 0;
+    while i < SLOTS {
+        let count = reported.slots[i] & u64::from(u32::MAX);
+        if count != 0 {
+            add(&mut slots.slots[i], count.wrapping_neg());
+        }
+        i += 1;
+    }
+}
+
+/// A socket on which nothing happened.
+#[inline(always)]
+fn rest(sk: Sk, x: &mut Exchanges) {
+    // An open turn is not idleness: the answer may be a minute away.
+    if x.sent_ns | x.asked_ns != 0 || x.ready_ns != x.ready_taken_ns {
+        return;
+    }
+    if x.idle < IDLE_SWEEPS {
+        x.idle += 1;
+        return;
+    }
+    sk.storage_delete(&EXCHANGES);
+    if let Some(totals) = emit::totals() {
+        totals.given_back += 1;
+    }
+}
