@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use observer_abi::{
     bucket::bucket_of,
-    record::{Listen, Port, RecordKind, Role},
+    record::{Listen, PORT_BUCKETS, Port, RecordKind, Role},
 };
 
 use crate::{
@@ -102,9 +102,7 @@ pub(crate) fn end(sk: Sk) {
 pub(crate) fn accepted(netns: u32, local_port: u16, waited_ns: u64) {
     let Some(port) = port(key(netns, local_port)) else { return };
     add(&mut port.wait_sum_ns, waited_ns);
-    if let Some(bucket) = port.wait.get_mut(usize::from(bucket_of(waited_ns))) {
-        add(bucket, 1);
-    }
+    add(&mut port.wait[usize::from(bucket_of(waited_ns)) & (PORT_BUCKETS - 1)], 1);
 }
 
 /// Reports a listening socket's queue: once a sweep.

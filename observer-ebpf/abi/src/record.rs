@@ -294,6 +294,9 @@ pub struct Listen {
     pub id: Identity,
 }
 
+/// Places of [`Port::wait`].
+pub const PORT_BUCKETS: usize = BUCKETS.next_power_of_two();
+
 /// A port that is listened on: not a record, but read by the agent once a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -306,12 +309,12 @@ pub struct Port {
     pub comm: [u8; 16],
     /// Sum of the accept waits, nanoseconds.
     pub wait_sum_ns: u64,
-    /// Accept waits by bucket.
-    pub wait: [u64; BUCKETS],
+    /// Accept waits by bucket; the length is the next power of two, so that a mask keeps an index within.
+    pub wait: [u64; PORT_BUCKETS],
 }
 
 const _: () = {
-    assert!(size_of::<Port>() == 32 + 8 * BUCKETS);
+    assert!(size_of::<Port>() == 32 + 8 * PORT_BUCKETS);
     assert!(size_of::<Identity>() == 88);
     assert!(size_of::<Connect>() == 24 + 88);
     assert!(size_of::<Accept>() == 16 + 88);

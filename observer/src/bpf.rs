@@ -1,0 +1,289 @@
+//! The kernel side, from the agent: load, attach, control, read. The only code that names aya.
+
+mod attach;
+mod features;
+mod offsets;
+mod ring;
+mod sys;
+
+use std::{path::Path, sync::Arc};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    programs::Iter,
+};
+use observer_abi::{
+    filter::{Control, Filter},
+    record::Port,
+    totals::Totals,
+};
+
+pub(crate) use attach::AttachError;
+pub(crate) use features::{Feature, Level};
+pub(crate) use ring::Ring;
+use sys::MapIterator;
+
+const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// How the programs are to be loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// The ring buffer's size in bytes; rounded up to a power of two of at least a page.
+    pub(crate) ring_bytes: u32,
+    pub(crate) level: Level,
+    /// What a trace wants to see; `None` for everything.
+    pub(crate) filter: Option<Filter>,
+    /// Whether the programs' own log lines are wanted.
+    pub(crate) kernel_log: bool,
+}
+
+/// Why the programs are not in the kernel.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// Type information is missing.
+    #[error("cannot find out how this kernel lays out its structures")]
+    Offsets(#[from] offsets::OffsetsError),
+    /// The kernel's BTF could not be read a second time, for attaching.
+    #[error("cannot read the kernel's type information")]
+    Btf(#[from] aya::BtfError),
+    /// The `bpf` system call was refused.
+    #[error(
+        "the kernel refuses to load programs: observer needs the capabilities CAP_BPF and CAP_PERFMON \
+         (run it as root, or `setcap cap_bpf,cap_perfmon+ep` on the binary)"
+    )]
+    NotPermitted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Anything else while loading.
+    #[error("cannot load the kernel programs")]
+    Load(#[source] Box<aya::EbpfError>),
+    /// The one program nothing works without.
+    #[error("cannot watch connections")]
+    Attach(#[from] AttachError),
+    /// A map is missing or of another layout than this binary's: never in a build of one piece.
+    #[error("the map `{name}` is not what this binary was built with")]
+    Map {
+        name: &'static str,
+        #[source]
+        source: aya::maps::MapError,
+    },
+    /// An iterator could not be had.
+    #[error("cannot sweep the sockets")]
+    Sweep(#[source] std::io::Error),
+}
+
+/// A value that the programs and the agent share.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Shared<T>(T);
+
+#[expect(unsafe_code, reason = "aya asks for it to copy map values")]
+// SAFETY: only used with observer-abi's layouts, which are `repr(C)` integers without padding.
+unsafe impl<T: Copy + 'static> aya::Pod for Shared<T> {}
+
+/// The loaded programs. Dropping them takes everything out of the kernel.
+pub(crate) struct Programs {
+    ebpf: Ebpf,
+    btf: Arc<Btf>,
+    features: Vec<Feature>,
+    level: Level,
+    control: Array<MapData, Shared<Control>>,
+    totals: PerCpuArray<MapData, Shared<Totals>>,
+    ports: HashMap<MapData, u64, Shared<Port>>,
+    sockets: MapIterator,
+    listeners: Option<MapIterator>,
+    exchange_links: Vec<attach::Link>,
+}
+
+impl Programs {
+    /// Loads and attaches everything the kernel allows.
+    ///
+    /// # Errors
+    /// When connections cannot be watched at all. Anything less is a [`Feature`] that is not available.
+    pub(crate) fn load(options: &Options) -> Result<(Self, Ring), LoadError> {
+        let types = offsets::Types::open(Path::new(BTF))?;
+        let offsets = types.offsets()?;
+        let btf = Arc::new(Btf::from_sys_fs()?);
+        let ring_bytes = ring_size(options.ring_bytes);
+        let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(&btf)).map_max_entries("EVENTS", ring_bytes);
+        loader.override_global("AYA_LOG_LEVEL", &log_level, true);
+        for (name, offset) in &offsets.globals {
+            loader.override_global(name, offset, true);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(refused)?;
+        drop(loader);
+
+        let mut features: Vec<_> =
+            offsets.degraded.into_iter().map(|(name, reason)| Feature::missing(name, reason)).collect();
+        attach::required(&mut ebpf, &btf)?;
+        features.extend(attach::optional(&mut ebpf, &btf, &types));
+        let control = Control {
+            filter: options.filter.unwrap_or_default(),
+            connect_exit: u32::from(features.iter().any(|f| f.name == features::CONNECT_EXIT && f.is_available())),
+            // A quarter full: the tick then comes too late for a burst that goes on.
+            wake_bytes: ring_bytes / 4,
+        };
+        let sockets = iterator(&mut ebpf, &btf, "sweep_sockets", "EXCHANGES").map_err(LoadError::Sweep)?;
+        let listeners = match iterator(&mut ebpf, &btf, "sweep_listeners", "LISTENERS") {
+            Ok(iterator) => Some(iterator),
+            Err(error) => {
+                features.push(Feature::missing("listen_queue", error.to_string()));
+                None
+            }
+        };
+        let mut programs = Self {
+            control: map(&mut ebpf, "CONTROL")?,
+            totals: map(&mut ebpf, "TOTALS")?,
+            ports: map(&mut ebpf, "PORTS")?,
+            ebpf,
+            btf,
+            features,
+            level: Level::Outcomes,
+            sockets,
+            listeners,
+            exchange_links: Vec::new(),
+        };
+        programs.control.set(0, Shared(control), 0).map_err(|source| LoadError::Map { name: "CONTROL", source })?;
+        let ring = Ring::new(map(&mut programs.ebpf, "EVENTS")?);
+        programs.seed();
+        programs.features.extend(attach::load_exchanges(&mut programs.ebpf, &programs.btf, &types));
+        programs.set_level(options.level);
+        Ok((programs, ring))
+    }
+
+    /// What this kernel gives and what it does not.
+    pub(crate) fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Attaches or detaches the per-exchange programs. They stay loaded: this takes microseconds and loses no state.
+    pub(crate) fn set_level(&mut self, level: Level) {
+        match level {
+            Level::Outcomes => self.exchange_links.clear(),
+            Level::Exchanges if self.exchange_links.is_empty() => {
+                for name in attach::EXCHANGES {
+                    if self.features.iter().any(|f| f.name == *name && !f.is_available()) {
+                        continue;
+                    }
+                    match attach::link(&mut self.ebpf, name) {
+                        Ok(link) => self.exchange_links.push(link),
+                        Err(error) => features::deny(&mut self.features, name, &error),
+                    }
+                }
+            }
+            Level::Exchanges => {}
+        }
+        self.level = level;
+    }
+
+    /// The totals of all CPUs.
+    pub(crate) fn totals(&self) -> Result<Totals, LoadError> {
+        let per_cpu = self.totals.get(&0, 0).map_err(|source| LoadError::Map { name: "TOTALS", source })?;
+        let mut sum = Totals::default();
+        for Shared(totals) in per_cpu.iter() {
+            sum.merge(totals);
+        }
+        Ok(sum)
+    }
+
+    /// The ports that are listened on: `(network namespace, port, what is known)`. Entries nobody listens on any more are
+    /// handed over a last time and then forgotten.
+    pub(crate) fn ports(&mut self, mut sink: impl FnMut(u32, u16, &Port)) {
+        let mut gone = Vec::new();
+        for entry in self.ports.iter() {
+            let Ok((key, Shared(port))) = entry else { continue };
+            #[expect(clippy::cast_possible_truncation, reason = "the key is netns << 16 | port")]
+            sink((key >> 16) as u32, key as u16, &port);
+            if port.listeners == 0 {
+                gone.push(key);
+            }
+        }
+        for key in gone {
+            // It may be listened on again by now: then the next `listen` makes a new entry.
+            let _gone = self.ports.remove(&key);
+        }
+    }
+
+    /// Visits every active socket; the records go to `sink`, framed as the kernel wrote them.
+    ///
+    /// # Errors
+    /// When the kernel ends a sweep early; what was read until then stands.
+    pub(crate) fn sweep(&mut self, buffer: &mut [u8], mut sink: impl FnMut(&[u8])) -> std::io::Result<()> {
+        self.sockets.run(buffer, &mut sink)?;
+        // Listening sockets are few; they report through the ring.
+        self.listeners.as_ref().map_or(Ok(()), |l| l.run(buffer, &mut |_| {}))
+    }
+
+    /// Takes the kernel-side log, if it was asked for.
+    pub(crate) fn take_log(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).ok()
+    }
+
+    /// Detaches everything but the ring and the maps, so that what is in the ring can be drained to its end.
+    pub(crate) fn detach(&mut self) {
+        self.exchange_links.clear();
+        attach::unlink_all(&mut self.ebpf);
+    }
+
+    /// Finds the sockets that listen already, in the agent's own network namespace.
+    fn seed(&mut self) {
+        let result = (|| -> Result<(), Box<dyn std::error::Error>> {
+            let program: &mut Iter = self.ebpf.program_mut("seed").ok_or("no such program")?.try_into()?;
+            program.load("tcp", &self.btf)?;
+            let id = program.attach()?;
+            let mut file = program.take_link(id)?.into_file()?;
+            std::io::copy(&mut file, &mut std::io::sink())?;
+            Ok(())
+        })();
+        self.features.push(match result {
+            Ok(()) => Feature::available("listener_seed"),
+            Err(error) => Feature::missing("listener_seed", error.to_string()),
+        });
+    }
+}
+
+/// The kernel wants a power of two of whole pages.
+fn ring_size(bytes: u32) -> u32 {
+    bytes.clamp(4096, 1 << 30).next_power_of_two()
+}
+
+fn refused(error: aya::EbpfError) -> LoadError {
+    if sys::is_not_permitted(&error) {
+        LoadError::NotPermitted(error.into())
+    } else {
+        LoadError::Load(Box::new(error))
+    }
+}
+
+fn map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
+where
+    T: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf
+        .take_map(name)
+        .ok_or_else(|| LoadError::Map { name, source: aya::maps::MapError::InvalidName { name: name.into() } })?;
+    map.try_into().map_err(|source| LoadError::Map { name, source })
+}
+
+fn iterator(ebpf: &mut Ebpf, btf: &Btf, program: &str, map: &'static str) -> std::io::Result<MapIterator> {
+    let data = match ebpf.take_map(map) {
+        Some(Map::SkStorage(data)) => data,
+        _ => return Err(std::io::Error::other(format!("`{map}` is no socket storage"))),
+    };
+    let program: &mut Iter = ebpf
+        .program_mut(program)
+        .and_then(|p| p.try_into().ok())
+        .ok_or_else(|| std::io::Error::other(format!("`{program}` is no iterator")))?;
+    program.load("bpf_sk_storage_map", btf).map_err(std::io::Error::other)?;
+    let fd = program.fd().map_err(std::io::Error::other)?;
+    MapIterator::new(fd, data)
+}
+
+/// The ring as aya sees it.
+type RawRing = RingBuf<MapData>;

@@ -1,0 +1,193 @@
+//! Field offsets of the running kernel, from its BTF, for the programs' globals.
+
+use std::path::Path;
+
+use btf_rs::{Backend, Btf, Struct, Type};
+
+/// One global of the programs and the fields whose offsets add up to it: `struct.member`, from the outside in.
+struct Field {
+    global: &'static str,
+    path: &'static [(&'static str, &'static str)],
+    /// What is missing without it; `None` for a field nothing works without.
+    degrades: Option<&'static str>,
+}
+
+const fn field(global: &'static str, path: &'static [(&'static str, &'static str)]) -> Field {
+    Field { global, path, degrades: None }
+}
+
+/// Every field the programs read. A path crosses embedded structs; anonymous ones are looked through.
+const FIELDS: &[Field] = &[
+    field("SK_FAMILY", &[("sock_common", "skc_family")]),
+    field("SK_STATE", &[("sock_common", "skc_state")]),
+    field("SK_DADDR", &[("sock_common", "skc_daddr")]),
+    field("SK_RCV_SADDR", &[("sock_common", "skc_rcv_saddr")]),
+    field("SK_DPORT", &[("sock_common", "skc_dport")]),
+    field("SK_NUM", &[("sock_common", "skc_num")]),
+    field("SK_V6_DADDR", &[("sock_common", "skc_v6_daddr")]),
+    field("SK_V6_RCV_SADDR", &[("sock_common", "skc_v6_rcv_saddr")]),
+    field("SK_NET", &[("sock_common", "skc_net")]),
+    field("SK_FLAGS", &[("sock_common", "skc_flags")]),
+    field("SK_PROTOCOL", &[("sock", "sk_protocol")]),
+    field("SK_ERR", &[("sock", "sk_err")]),
+    field("SK_SHUTDOWN", &[("sock", "sk_shutdown")]),
+    field("SK_ACK_BACKLOG", &[("sock", "sk_ack_backlog")]),
+    field("SK_MAX_ACK_BACKLOG", &[("sock", "sk_max_ack_backlog")]),
+    Field { global: "SK_DROPS", path: &[("sock", "sk_drops")], degrades: Some("listen_overflows") },
+    field("NET_INUM", &[("net", "ns"), ("ns_common", "inum")]),
+    field("ICSK_CA_STATE", &[("inet_connection_sock", "icsk_ca_state")]),
+    field("TP_SRTT_US", &[("tcp_sock", "srtt_us")]),
+    field("TP_RTT_MIN", &[("tcp_sock", "rtt_min"), ("minmax", "s"), ("minmax_sample", "v")]),
+    field("TP_TOTAL_RETRANS", &[("tcp_sock", "total_retrans")]),
+    field("TP_BYTES_SENT", &[("tcp_sock", "bytes_sent")]),
+    field("TP_BYTES_RETRANS", &[("tcp_sock", "bytes_retrans")]),
+    field("TP_BYTES_RECEIVED", &[("tcp_sock", "bytes_received")]),
+    field("TP_CLOCK_CACHE", &[("tcp_sock", "tcp_clock_cache")]),
+    field("TP_FIRST_TX", &[("tcp_sock", "first_tx_mstamp")]),
+    field("TP_COPIED_SEQ", &[("tcp_sock", "copied_seq")]),
+    field("TP_RCVQ_TIME", &[("tcp_sock", "rcvq_space"), ("tcp_sock.rcvq_space", "time")]),
+    field("TASK_GROUP_LEADER", &[("task_struct", "group_leader")]),
+    field("TASK_COMM", &[("task_struct", "comm")]),
+    field("TASK_FILES", &[("task_struct", "files")]),
+    field("FILES_FDT", &[("files_struct", "fdt")]),
+    field("FDT_FD", &[("fdtable", "fd")]),
+    field("FDT_MAX_FDS", &[("fdtable", "max_fds")]),
+    field("FILE_PRIVATE", &[("file", "private_data")]),
+    field("SOCKET_SK", &[("socket", "sk")]),
+    field("SOCKET_STATE", &[("socket", "state")]),
+];
+
+/// Why the offsets could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OffsetsError {
+    /// The kernel has no BTF.
+    #[error("the kernel offers no type information at `{path}`: it needs CONFIG_DEBUG_INFO_BTF=y")]
+    NoBtf {
+        path: String,
+        #[source]
+        source: btf_rs::Error,
+    },
+    /// A field is missing.
+    #[error("the kernel's type information has no `{field}`")]
+    Missing { field: String },
+}
+
+/// The offsets, by the name of the global that takes each.
+#[derive(Debug)]
+pub(crate) struct Offsets {
+    pub(crate) globals: Vec<(&'static str, u32)>,
+    /// Features that have to do without a field.
+    pub(crate) degraded: Vec<(&'static str, String)>,
+}
+
+/// What the kernel's BTF says.
+pub(crate) struct Types(Btf);
+
+impl Types {
+    /// Reads the kernel's BTF without copying it.
+    pub(crate) fn open(path: &Path) -> Result<Self, OffsetsError> {
+        Btf::from_file_with_backend(path, Backend::Mmap)
+            .map(Self)
+            .map_err(|source| OffsetsError::NoBtf { path: path.display().to_string(), source })
+    }
+
+    /// Whether the kernel has a tracepoint.
+    pub(crate) fn has_tracepoint(&self, name: &str) -> bool {
+        self.0.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty())
+    }
+
+    /// The offsets of every field the programs read.
+    pub(crate) fn offsets(&self) -> Result<Offsets, OffsetsError> {
+        let mut offsets = Offsets { globals: Vec::with_capacity(FIELDS.len()), degraded: Vec::new() };
+        for Field { global, path, degrades } in FIELDS {
+            match (self.resolve(path), degrades) {
+                (Ok(offset), _) => offsets.globals.push((global, offset)),
+                (Err(error), Some(feature)) => {
+                    offsets.globals.push((global, u32::MAX));
+                    offsets.degraded.push((feature, error.to_string()));
+                }
+                (Err(error), None) => return Err(error),
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn resolve(&self, path: &[(&str, &str)]) -> Result<u32, OffsetsError> {
+        let mut bytes = 0;
+        for (holder, member) in path {
+            let missing = || OffsetsError::Missing { field: format!("{holder}.{member}") };
+            // `outer.inner`: the struct without a name of its own that is `inner`'s type.
+            let found = match holder.split_once('.') {
+                None => self.structs(holder).into_iter().find_map(|s| self.member(&s, member)),
+                Some((outer, inner)) => self
+                    .structs(outer)
+                    .into_iter()
+                    .find_map(|s| s.members.iter().find(|m| self.name(*m) == inner).cloned())
+                    .and_then(|m| self.as_struct(self.0.resolve_chained_type(&m).ok()?))
+                    .and_then(|s| self.member(&s, member)),
+            };
+            bytes += found.ok_or_else(missing)?;
+        }
+        Ok(bytes)
+    }
+
+    fn structs(&self, name: &str) -> Vec<Struct> {
+        let types = self.0.resolve_types_by_name(name).unwrap_or_default();
+        types.into_iter().filter_map(|t| self.as_struct(t)).collect()
+    }
+
+    fn as_struct(&self, t: Type) -> Option<Struct> {
+        match t {
+            Type::Struct(s) | Type::Union(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    fn name(&self, t: &dyn btf_rs::BtfType) -> String {
+        self.0.resolve_name(t).unwrap_or_default()
+    }
+
+    /// The byte offset of a member, looked for in anonymous structs and unions too. A bit field's is its byte's.
+    fn member(&self, holder: &Struct, name: &str) -> Option<u32> {
+        holder.members.iter().find_map(|m| {
+            let at = m.bit_offset() / 8;
+            match self.name(m) {
+                found if found == name => Some(at),
+                found if found.is_empty() => {
+                    let inner = self.as_struct(self.0.resolve_chained_type(m).ok()?)?;
+                    Some(at + self.member(&inner, name)?)
+                }
+                _ => None,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types() -> Types {
+        Types::open(Path::new("/sys/kernel/btf/vmlinux")).expect("the running kernel has BTF")
+    }
+
+    #[test]
+    fn every_field_is_found_in_the_running_kernel() {
+        let offsets = types().offsets().expect("every field");
+        assert_eq!(offsets.globals.len(), FIELDS.len());
+        assert!(offsets.degraded.is_empty(), "{:?}", offsets.degraded);
+    }
+
+    #[test]
+    fn a_missing_field_is_named() {
+        let error = types().resolve(&[("sock", "no_such_field")]).unwrap_err();
+        assert_eq!(error.to_string(), "the kernel's type information has no `sock.no_such_field`");
+    }
+
+    #[test]
+    fn tracepoints_are_told_apart() {
+        let types = types();
+        assert!(types.has_tracepoint("inet_sock_set_state"));
+        assert!(!types.has_tracepoint("no_such_tracepoint"));
+    }
+}
