@@ -211,7 +211,8 @@ fn read_destination(address: u64, id: &mut Identity) -> bool {
 fn read_user<T>(into: &mut T, address: u64) -> bool {
     // SAFETY: `into` is valid for its size, and the helper checks the source.
     unsafe {
-        bpf_probe_read_user(core::ptr::from_mut(into).cast(), size_of::<T>() as u32, address as *const c_void) == 0
+        bpf_probe_read_user(core::ptr::from_mut(into).cast(), size_of::<T>() as u32, address as *const c_void)
+            == 0
     }
 }
 

@@ -1,9 +1,7 @@
 //! Outcomes: how connect attempts, passive openings and connections end, from `inet_sock_set_state`.
 
 use observer_abi::{
-    class::{
-        self, Outcome, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV, TCP_SYN_SENT,
-    },
+    class::{self, Outcome, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV, TCP_SYN_SENT},
     record::{Accept, Close, Connect, FLAG_COUNTED, FLAG_ESTABLISHED, RecordKind, Role},
 };
 

@@ -54,6 +54,7 @@ pub(crate) fn emit<T: 'static>(kind: RecordKind, fill: impl FnOnce(&mut T)) {
 fn wake_flags() -> u64 {
     let wake_bytes = control().map_or(0, |c| c.wake_bytes);
     // SAFETY: the map is a ring buffer.
-    let waiting = unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
+    let waiting =
+        unsafe { bpf_ringbuf_query((&raw const EVENTS).cast_mut().cast(), BPF_RB_AVAIL_DATA.into()) };
     u64::from(if waiting >= u64::from(wake_bytes) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }

@@ -247,7 +247,15 @@ pub(crate) fn counts(slots: &Slots) -> u64 {
 
 /// Writes a report in place.
 #[inline(always)]
-pub(crate) fn fill(r: &mut Activity, socket: &Socket, x: &Exchanges, tcp: TcpSk, sent: u64, received: u64, now: u64) {
+pub(crate) fn fill(
+    r: &mut Activity,
+    socket: &Socket,
+    x: &Exchanges,
+    tcp: TcpSk,
+    sent: u64,
+    received: u64,
+    now: u64,
+) {
     r.kind = RecordKind::Activity as u8;
     r.last = 0;
     r.reserved = 0;

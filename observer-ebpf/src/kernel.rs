@@ -10,7 +10,8 @@ use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
     helpers::generated::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_get_socket_cookie,
-        bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_sk_storage_delete, bpf_sk_storage_get, bpf_skc_to_tcp_sock,
+        bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_sk_storage_delete, bpf_sk_storage_get,
+        bpf_skc_to_tcp_sock,
     },
 };
 use observer_abi::record::Identity;
@@ -180,15 +181,24 @@ impl Sk {
 
     /// The socket's value in a socket storage map, made of zeros if there was none.
     #[inline(always)]
-    pub(crate) fn storage_or_new<T, const F: usize>(self, map: &SocketStorage<T, F>) -> Option<&'static mut T> {
+    pub(crate) fn storage_or_new<T, const F: usize>(
+        self,
+        map: &SocketStorage<T, F>,
+    ) -> Option<&'static mut T> {
         self.storage_with(map, BPF_SK_STORAGE_GET_F_CREATE.into())
     }
 
     #[inline(always)]
-    fn storage_with<T, const F: usize>(self, map: &SocketStorage<T, F>, flags: u64) -> Option<&'static mut T> {
+    fn storage_with<T, const F: usize>(
+        self,
+        map: &SocketStorage<T, F>,
+        flags: u64,
+    ) -> Option<&'static mut T> {
         // SAFETY: the helper takes any socket the verifier knows the type of. Its value is null or a `T`, all of whose bit
         // patterns are valid, that lives while the program runs. Two CPUs may hold it at once: what both write goes through `add`, and the rest tolerates a torn view.
-        let value = unsafe { bpf_sk_storage_get(ptr::from_ref(map).cast_mut().cast(), self.0, ptr::null_mut(), flags) };
+        let value = unsafe {
+            bpf_sk_storage_get(ptr::from_ref(map).cast_mut().cast(), self.0, ptr::null_mut(), flags)
+        };
         // SAFETY: see above.
         unsafe { value.cast::<T>().as_mut() }
     }
@@ -312,7 +322,10 @@ impl Untrusted {
 #[inline(always)]
 fn read_kernel<T>(into: &mut T, address: u64) -> bool {
     // SAFETY: `into` is valid for its size, and the helper checks the source.
-    unsafe { bpf_probe_read_kernel(ptr::from_mut(into).cast(), size_of::<T>() as u32, address as *const c_void) == 0 }
+    unsafe {
+        bpf_probe_read_kernel(ptr::from_mut(into).cast(), size_of::<T>() as u32, address as *const c_void)
+            == 0
+    }
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

@@ -3,7 +3,10 @@
 mod build;
 mod failure;
 mod process;
+mod run;
 mod setup;
+mod test;
+mod tidy;
 mod toolchain;
 mod workspace;
 
@@ -16,6 +19,9 @@ usage: cargo xtask COMMAND
 
   setup [--tests]     install what the build needs and this machine lacks; with --tests also the peers the tests run
   build [--static]    build the release binary; --static: one file without any library
+  run [-- ARGS]       set up, build and start the agent, with these arguments after `observer run`
+  test                set up and run everything that must hold before a change lands; as root
+  tidy                check the project's own rules; part of `test`
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +41,10 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["setup", "--tests"] => setup::run(true),
         ["build"] => build::run(false),
         ["build", "--static"] => build::run(true),
+        ["run"] => run::run(&[]),
+        ["run", "--", args @ ..] => run::run(args),
+        ["test"] => test::run(),
+        ["tidy"] => tidy::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

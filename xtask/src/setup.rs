@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: installs what is missing, after saying what and why.
 
 mod apt;
-mod host;
+pub(crate) mod host;
 mod kernel;
 mod peers;
 

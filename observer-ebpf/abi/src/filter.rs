@@ -70,7 +70,8 @@ impl Network {
     #[must_use]
     #[inline(always)]
     pub const fn contains(&self, address: [u64; 2]) -> bool {
-        (address[0] ^ self.address[0]) & self.mask[0] == 0 && (address[1] ^ self.address[1]) & self.mask[1] == 0
+        (address[0] ^ self.address[0]) & self.mask[0] == 0
+            && (address[1] ^ self.address[1]) & self.mask[1] == 0
     }
 }
 
@@ -87,7 +88,8 @@ impl Filter {
     #[inline(always)]
     pub fn owner(&self, id: &Identity) -> bool {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = id.comm;
-        let comm = [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])];
+        let comm =
+            [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])];
         (self.pid == 0 || self.pid == id.pid)
             && (self.cgroup == 0 || self.cgroup == id.cgroup)
             && ((self.comm[0] | self.comm[1]) == 0 || (self.comm[0] == comm[0] && self.comm[1] == comm[1]))
