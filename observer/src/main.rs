@@ -1,6 +1,10 @@
 //! observer: a Linux node agent.
 
 mod bpf;
+mod clock;
+mod config;
+mod export;
+mod window;
 
 fn main() {
     let t = std::time::Instant::now();

@@ -129,6 +129,8 @@ fn round_trip(bytes: &mut Bytes, format: Format, names: Names) {
     let name = if names == Names::Quoted { "io.\"bytes" } else { "io_bytes" };
     let help: String =
         (0..bytes.next() % 6).map(|_| bytes.pick(&["a", "\\", "\"", "\n", "é", " "])).collect();
+    // Blanks before the text belong to the line, not to the text.
+    let help = help.trim_start_matches(' ');
     let value: String =
         (0..bytes.next() % 6).map(|_| bytes.pick(&["a", "\\", "\"", "\n", "é", ",", "}"])).collect();
     let number = f64::from_bits(bytes.next());

@@ -1,0 +1,21 @@
+//! The only module that reads a clock. Everything else is told the time.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The clock for durations.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads clocks")]
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// Nanoseconds since the Unix epoch; 0 before it.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads clocks")]
+pub(crate) fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn wall_ms() -> i64 {
+    i64::try_from(wall_ns() / 1_000_000).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,213 @@
+use super::*;
+
+#[track_caller]
+fn good(text: &str) -> Config {
+    let (config, warnings) = parse("observer.yml", text).unwrap();
+    assert_eq!(warnings, [], "{text}");
+    config
+}
+
+#[track_caller]
+fn fails(text: &str, expected: &str) {
+    assert_eq!(
+        parse("observer.yml", text).unwrap_err().to_string(),
+        format!("observer.yml:{expected}"),
+        "{text}"
+    );
+}
+
+#[track_caller]
+fn warns(text: &str, expected: &[&str]) -> Config {
+    let (config, warnings) = parse("observer.yml", text).unwrap();
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, expected, "{text}");
+    config
+}
+
+fn job(lines: &str) -> String {
+    format!("scrape_configs:\n- job_name: j\n  static_configs: [{{targets: ['h:1']}}]\n{lines}")
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = good(
+        "\
+global:
+  scrape_interval: 5s
+  scrape_timeout: 2s
+  external_labels: {zone: a, cluster: '1.10'}
+scrape_configs:
+  - job_name: node
+    honor_labels: true
+    honor_timestamps: false
+    sample_limit: 5000
+    body_size_limit: 10MB
+    scrape_interval: 1s
+    scrape_timeout: 500ms
+    metrics_path: /probe
+    scheme: http
+    params: {target: ['a b', c], module: [http_2xx]}
+    static_configs:
+      - targets: ['127.0.0.1:9100', '[::1]:9100']
+        labels: {rack: r1}
+  - job_name: other
+",
+    );
+    assert_eq!(
+        config.global.external_labels,
+        [("cluster".into(), "1.10".into()), ("zone".into(), "a".into())]
+    );
+    let [node, other] = &config.jobs[..] else { panic!("{config:?}") };
+    assert_eq!(
+        node.settings,
+        Settings {
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_millis(500),
+            honor_labels: true,
+            honor_timestamps: false,
+            sample_limit: 5000,
+            body_size_limit: 10 << 20,
+        }
+    );
+    let url = node.targets[0].url.to_string();
+    assert_eq!(url, "http://127.0.0.1:9100/probe?module=http_2xx&target=a+b&target=c");
+    let labels: Vec<_> = node.targets[1].labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    assert_eq!(labels, ["instance=[::1]:9100", "job=node", "rack=r1"]);
+    assert_eq!(
+        (other.settings.interval, other.settings.timeout),
+        (Duration::from_secs(5), Duration::from_secs(2))
+    );
+    assert!(other.targets.is_empty());
+}
+
+#[test]
+fn nothing_said_is_every_second() {
+    assert_eq!(good(""), Config::default());
+    assert_eq!(good("# only a comment\n"), Config::default());
+    assert_eq!(good("global:\nscrape_configs:\n"), Config::default());
+    let settings = good(&job("")).jobs[0].settings;
+    assert_eq!((settings.interval, settings.timeout), (Duration::from_secs(1), Duration::from_secs(1)));
+}
+
+#[test]
+fn a_timeout_follows_the_interval_up_to_ten_seconds() {
+    let timeout = |text: &str| good(text).jobs[0].settings.timeout.as_secs();
+    assert_eq!(timeout(&job("  scrape_interval: 4s")), 4);
+    assert_eq!(timeout(&job("  scrape_interval: 1m")), 10);
+    assert_eq!(timeout(&format!("global: {{scrape_timeout: 2s, scrape_interval: 15s}}\n{}", job(""))), 2);
+    assert_eq!(
+        timeout(&format!(
+            "global: {{scrape_timeout: 5s, scrape_interval: 15s}}\n{}",
+            job("  scrape_interval: 3s")
+        )),
+        3
+    );
+    fails(&job("  scrape_timeout: 2s"), "4:19: scrape timeout 2s is longer than the scrape interval 1s");
+    fails("global: {scrape_timeout: 1m}", "1:26: scrape timeout 1m is longer than the scrape interval 1s");
+}
+
+#[test]
+fn static_labels_decide_over_job_and_instance() {
+    let text = "\
+scrape_configs:
+- job_name: j
+  params: {a: [x], b: [y]}
+  static_configs:
+  - targets: [h, h, 'g:2']
+    labels: {job: own, instance: i, __metrics_path__: /m, __param_a: z, __other: hidden, none: ''}
+";
+    let config = good(text);
+    let targets = &config.jobs[0].targets;
+    assert_eq!(targets.len(), 2, "{targets:?}");
+    assert_eq!(targets[0].url.to_string(), "http://h/m?a=z&b=y");
+    assert_eq!(targets[0].labels, [("instance".into(), "i".into()), ("job".into(), "own".into())]);
+}
+
+#[test]
+fn a_misspelt_key_is_an_error_that_names_the_right_one() {
+    fails("scrape_config:\n", "1:1: unknown key `scrape_config`; did you mean `scrape_configs`?");
+    fails(
+        "global:\n  scrape_intervall: 1s\n",
+        "2:3: unknown key `scrape_intervall`; did you mean `scrape_interval`?",
+    );
+    fails(&job("  honour_labels: true"), "4:3: unknown key `honour_labels`; did you mean `honor_labels`?");
+    fails(&job("  relabel_config: []"), "4:3: unknown key `relabel_config`; did you mean `relabel_configs`?");
+    fails("zzz: 1", "1:1: unknown key `zzz`; expected one of global, scrape_configs");
+    fails(
+        "scrape_configs:\n- job_name: j\n  static_configs:\n  - target: [a]\n",
+        "4:5: unknown key `target`; did you mean `targets`?",
+    );
+}
+
+#[test]
+fn a_key_of_prometheus_that_is_not_supported_is_named() {
+    let config = warns(
+        &format!("rule_files: [x]\n{}", job("  relabel_configs: [{a: b}]\n  tls_config: {}")),
+        &[
+            "observer.yml:1:1: key `rule_files` is not supported yet and has no effect",
+            "observer.yml:5:3: key `relabel_configs` is not supported yet and has no effect",
+            "observer.yml:6:3: key `tls_config` is not supported yet and has no effect",
+        ],
+    );
+    assert_eq!(config.jobs[0].targets.len(), 1);
+}
+
+#[test]
+fn an_https_job_is_left_out_by_name() {
+    let config = warns(
+        &job("  scheme: https"),
+        &["observer.yml:4:11: scheme `https` is not supported yet; job `j` is not scraped"],
+    );
+    assert!(config.jobs[0].targets.is_empty());
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place() {
+    fails(&job("  scrape_interval: 1 s"), "4:20: expected a duration such as `1s`, more than 0, not `1 s`");
+    fails(&job("  scrape_interval: 0s"), "4:20: expected a duration such as `1s`, more than 0, not `0s`");
+    fails(&job("  honor_labels: yes"), "4:17: expected `true` or `false`, not `yes`");
+    fails(&job("  sample_limit: -1"), "4:17: expected a whole number, not `-1`");
+    fails(&job("  body_size_limit: 10"), "4:20: expected a size such as `10MB`, not `10`");
+    fails(&job("  scheme: ftp"), "4:11: expected `http` or `https`, not `ftp`");
+    fails(&job("  metrics_path: [a]"), "4:17: expected a single value");
+    fails("scrape_configs: {a: b}", "1:17: expected a list");
+    fails("global: []", "1:9: expected keys with values");
+    fails("global: {external_labels: {a-b: c}}", "1:28: expected a label name, not `a-b`");
+    fails(
+        "scrape_configs:\n- job_name: j\n  static_configs: [{targets: ['http://h:1']}]\n",
+        "3:31: expected `host:port`, not `http://h:1`",
+    );
+    fails(
+        "scrape_configs:\n- job_name: j\n  static_configs: [{targets: [h/x]}]\n",
+        "3:31: expected `host:port`, not `h/x`",
+    );
+    fails("scrape_configs:\n- scheme: http\n", "2:3: a job without `job_name`");
+    fails("scrape_configs:\n- job_name: j\n- job_name: j\n", "3:3: a second job `j`");
+}
+
+#[test]
+fn what_is_no_yaml_is_an_error_with_its_place() {
+    let error = parse("x.yml", "global: [\n").unwrap_err();
+    assert!(error.line >= 1 && !error.message.is_empty(), "{error}");
+    let error = parse("x.yml", "global:\nglobal:\n").unwrap_err();
+    assert_eq!((error.line, error.column), (2, 1), "{error}");
+    let error = parse("x.yml", "a: 1\n---\nb: 2\n").unwrap_err();
+    assert_eq!(error.message, "a second document in the file");
+}
+
+#[test]
+fn a_flag_joins_the_job_of_its_name() {
+    let mut config = good(&job("  scrape_interval: 7s\n  honor_labels: true"));
+    for flag in ["j=other:2", "j=other:2", "new=third:3"] {
+        config.add(flag.parse().unwrap());
+    }
+    assert_eq!(config.jobs[0].targets.len(), 2);
+    assert!(config.jobs[0].targets[1].labels.contains(&("job".into(), "j".into())));
+    assert_eq!((&*config.jobs[1].name, config.jobs[1].settings), ("new", config.global.settings));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = load(Path::new("/nonexistent/observer.yml")).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read `/nonexistent/observer.yml`");
+}

@@ -1,0 +1,153 @@
+use std::sync::Arc;
+
+use super::*;
+
+fn family(name: &'static str, kind: Kind, samples: &[(Suffix, &str, f64)]) -> Family {
+    let samples = samples
+        .iter()
+        .map(|&(suffix, labels, value)| Sample {
+            suffix,
+            labels: Arc::from(labels),
+            value,
+            timestamp_ms: None,
+        })
+        .collect();
+    Family { name: name.into(), kind, help: "Help.".into(), unit: "".into(), samples }
+}
+
+fn written(families: &[Family], format: Format) -> (String, Dropped) {
+    let page = Page::merge(families);
+    let mut out = Vec::new();
+    page.write(&mut out, format, Names::Underscores, &[]);
+    let failed = match format {
+        Format::Text => exposition::text(&out).find_map(Result::err),
+        Format::OpenMetrics => exposition::openmetrics(&out).find_map(Result::err),
+    };
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(failed, None, "{text}");
+    (text, page.dropped)
+}
+
+#[track_caller]
+fn check(families: &[Family], text: &str, openmetrics: &str, dropped: Dropped) {
+    assert_eq!(written(families, Format::Text), (text.to_owned(), dropped));
+    assert_eq!(written(families, Format::OpenMetrics), (openmetrics.to_owned(), dropped));
+}
+
+const NONE: Dropped = Dropped { duplicate: 0, conflict: 0 };
+
+#[test]
+fn families_of_one_name_stand_together() {
+    check(
+        &[
+            family("a", Kind::Gauge, &[(Suffix::None, "i=\"1\"", 1.0)]),
+            family("b", Kind::Counter, &[(Suffix::Total, "", 2.0)]),
+            family("a", Kind::Gauge, &[(Suffix::None, "i=\"2\"", 3.0)]),
+        ],
+        "# HELP a Help.\n# TYPE a gauge\na{i=\"1\"} 1\na{i=\"2\"} 3\n# HELP b_total Help.\n# TYPE b_total counter\nb_total 2\n",
+        "# HELP a Help.\n# TYPE a gauge\na{i=\"1\"} 1\na{i=\"2\"} 3\n# HELP b Help.\n# TYPE b counter\nb_total 2\n# EOF\n",
+        NONE,
+    );
+}
+
+#[test]
+fn the_first_type_holds_for_samples_of_the_same_name() {
+    let families = [
+        family("a", Kind::Counter, &[(Suffix::Total, "i=\"1\"", 1.0)]),
+        family("a_total", Kind::Unknown, &[(Suffix::None, "i=\"2\"", 2.0)]),
+    ];
+    check(
+        &families,
+        "# HELP a_total Help.\n# TYPE a_total counter\na_total{i=\"1\"} 1\na_total{i=\"2\"} 2\n",
+        "# HELP a Help.\n# TYPE a counter\na_total{i=\"1\"} 1\na_total{i=\"2\"} 2\n# EOF\n",
+        NONE,
+    );
+    let [one, other] = families;
+    check(
+        &[other, one],
+        "# HELP a_total Help.\n# TYPE a_total untyped\na_total{i=\"2\"} 2\na_total{i=\"1\"} 1\n",
+        "# HELP a_total Help.\n# TYPE a_total unknown\na_total{i=\"2\"} 2\na_total{i=\"1\"} 1\n# EOF\n",
+        NONE,
+    );
+}
+
+#[test]
+fn a_counter_and_a_gauge_of_one_stem_are_two_families() {
+    let families = [
+        family("a", Kind::Counter, &[(Suffix::Total, "", 1.0)]),
+        family("a", Kind::Gauge, &[(Suffix::None, "", 2.0)]),
+    ];
+    check(
+        &families,
+        "# HELP a_total Help.\n# TYPE a_total counter\na_total 1\n# HELP a Help.\n# TYPE a gauge\na 2\n",
+        "# HELP a_total Help.\n# TYPE a_total unknown\na_total 1\n# HELP a Help.\n# TYPE a gauge\na 2\n# EOF\n",
+        NONE,
+    );
+}
+
+#[test]
+fn a_histogram_under_a_taken_name_is_taken_apart() {
+    let histogram =
+        family("a", Kind::Histogram, &[(Suffix::Bucket, "le=\"+Inf\"", 1.0), (Suffix::Count, "", 1.0)]);
+    let gauge = family("a", Kind::Gauge, &[(Suffix::None, "", 2.0)]);
+    check(
+        &[gauge.clone(), histogram.clone()],
+        "# HELP a Help.\n# TYPE a gauge\na 2\n# TYPE a_bucket untyped\na_bucket{le=\"+Inf\"} 1\n# TYPE a_count untyped\na_count 1\n",
+        "# HELP a Help.\n# TYPE a gauge\na 2\n# TYPE a_bucket unknown\na_bucket{le=\"+Inf\"} 1\n# TYPE a_count unknown\na_count 1\n# EOF\n",
+        NONE,
+    );
+    // A histogram has no sample of its bare name, and no second family may have that name.
+    let (text, dropped) = written(&[histogram, gauge], Format::Text);
+    assert!(!text.contains("a 2"), "{text}");
+    assert_eq!(dropped, Dropped { duplicate: 0, conflict: 1 });
+}
+
+#[test]
+fn a_series_stands_once() {
+    let families = [
+        family("a", Kind::Gauge, &[(Suffix::None, "x=\"1\"", 1.0), (Suffix::None, "x=\"1\"", 2.0)]),
+        family("a", Kind::Gauge, &[(Suffix::None, "x=\"1\"", 3.0), (Suffix::None, "", 4.0)]),
+    ];
+    let (text, dropped) = written(&families, Format::Text);
+    assert_eq!(text, "# HELP a Help.\n# TYPE a gauge\na{x=\"1\"} 1\na 4\n");
+    assert_eq!(dropped, Dropped { duplicate: 2, conflict: 0 });
+}
+
+#[test]
+fn what_the_text_format_does_not_know_becomes_a_gauge() {
+    check(
+        &[
+            family("a", Kind::Counter, &[(Suffix::Total, "", 1.0), (Suffix::Created, "", 5.0)]),
+            family(
+                "g",
+                Kind::GaugeHistogram,
+                &[(Suffix::Bucket, "le=\"+Inf\"", 1.0), (Suffix::GCount, "", 1.0)],
+            ),
+            family("i", Kind::Info, &[(Suffix::Info, "v=\"1\"", 1.0)]),
+        ],
+        "# HELP a_total Help.\n# TYPE a_total counter\na_total 1\n# HELP g Help.\n# TYPE g histogram\n\
+         g_bucket{le=\"+Inf\"} 1\n# HELP i_info Help.\n# TYPE i_info gauge\ni_info{v=\"1\"} 1\n\
+         # TYPE a_created gauge\na_created 5\n# TYPE g_gcount gauge\ng_gcount 1\n",
+        "# HELP a Help.\n# TYPE a counter\na_total 1\na_created 5\n# HELP g Help.\n# TYPE g gaugehistogram\n\
+         g_bucket{le=\"+Inf\"} 1\ng_gcount 1\n# HELP i Help.\n# TYPE i info\ni_info{v=\"1\"} 1\n# EOF\n",
+        NONE,
+    );
+}
+
+#[test]
+fn a_family_without_samples_leaves_no_trace() {
+    check(&[family("a", Kind::Histogram, &[]), family("a", Kind::Gauge, &[])], "", "# EOF\n", NONE);
+}
+
+#[test]
+fn external_labels_fill_what_is_free() {
+    let families =
+        [family("a", Kind::Gauge, &[(Suffix::None, "", 1.0), (Suffix::None, "zone=\"own\"", 2.0)])];
+    let mut out = Vec::new();
+    let external = [("cluster".to_owned(), "c\"1".to_owned()), ("zone".to_owned(), "z".to_owned())];
+    Page::merge(&families).write(&mut out, Format::Text, Names::Underscores, &external);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "# HELP a Help.\n# TYPE a gauge\na{cluster=\"c\\\"1\",zone=\"z\"} 1\na{zone=\"own\",cluster=\"c\\\"1\"} 2\n"
+    );
+}
