@@ -121,7 +121,9 @@ impl Programs {
         features.extend(attach::optional(&mut ebpf, &btf, &types));
         let control = Control {
             filter: options.filter.unwrap_or_default(),
-            connect_exit: u32::from(features.iter().any(|f| f.name == features::CONNECT_EXIT && f.is_available())),
+            connect_exit: u32::from(
+                features.iter().any(|f| f.name == features::CONNECT_EXIT && f.is_available()),
+            ),
             // A quarter full: the tick then comes too late for a burst that goes on.
             wake_bytes: ring_bytes / 4,
         };
@@ -145,7 +147,10 @@ impl Programs {
             listeners,
             exchange_links: Vec::new(),
         };
-        programs.control.set(0, Shared(control), 0).map_err(|source| LoadError::Map { name: "CONTROL", source })?;
+        programs
+            .control
+            .set(0, Shared(control), 0)
+            .map_err(|source| LoadError::Map { name: "CONTROL", source })?;
         let ring = Ring::new(map(&mut programs.ebpf, "EVENTS")?);
         programs.seed();
         programs.features.extend(attach::load_exchanges(&mut programs.ebpf, &programs.btf, &types));
@@ -265,9 +270,10 @@ fn map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
 where
     T: TryFrom<Map, Error = aya::maps::MapError>,
 {
-    let map = ebpf
-        .take_map(name)
-        .ok_or_else(|| LoadError::Map { name, source: aya::maps::MapError::InvalidName { name: name.into() } })?;
+    let map = ebpf.take_map(name).ok_or_else(|| LoadError::Map {
+        name,
+        source: aya::maps::MapError::InvalidName { name: name.into() },
+    })?;
     map.try_into().map_err(|source| LoadError::Map { name, source })
 }
 

@@ -1,1 +1,3 @@
 //! What the outer tests share: namespaces, servers, and a running observer.
+
+pub mod machine;

@@ -45,6 +45,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Err(Failure::new(format!("`{}` failed ({status})", line(command))))
 }
 
+/// Runs it to its end. What it prints is shown only if it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    eprintln!("+ {}", line(command));
+    output(command).map(drop)
+}
+
 /// Runs it in silence and gives what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command

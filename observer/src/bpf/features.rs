@@ -50,8 +50,10 @@ fn first_line(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     let Some((first, log)) = text.split_once('\n') else { return text };
     log::debug!("{text}");
-    let mut tail = log.trim_end().lines().rev().filter(|l| !l.starts_with(|c: char| c.is_ascii_digit() || c == ';'));
-    let why = tail.find(|l| !["processed", "stack depth", "verification time"].iter().any(|p| l.starts_with(p)));
+    let mut tail =
+        log.trim_end().lines().rev().filter(|l| !l.starts_with(|c: char| c.is_ascii_digit() || c == ';'));
+    let why =
+        tail.find(|l| !["processed", "stack depth", "verification time"].iter().any(|p| l.starts_with(p)));
     format!("{first} … {}", why.unwrap_or(""))
 }
 

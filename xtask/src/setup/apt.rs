@@ -43,7 +43,7 @@ pub(crate) fn install(reason: &str, packages: &[&str]) -> Result<()> {
 }
 
 fn update() -> Result<()> {
-    process::run(apt_get().args(["update", "-qq"]))
+    process::run_quietly(apt_get().args(["update", "-qq"]))
 }
 
 fn apt_get() -> Command {

@@ -31,7 +31,8 @@ pub(crate) fn install() -> Result<()> {
     for (reason, packages) in PACKAGES {
         apt::install(reason, packages)?;
     }
-    install_python()
+    install_python()?;
+    install_root_tree()
 }
 
 fn install_python() -> Result<()> {
@@ -42,7 +43,33 @@ fn install_python() -> Result<()> {
         return Ok(());
     }
     eprintln!("setup: installing {} into .tools: a broker, and the Kubernetes schemas", PYTHON.join(" "));
-    process::run(process::command("python3").args(["-m", "venv"]).arg(&venv))?;
+    if !process::succeeds(process::command("python3").args(["-c", "import ensurepip, venv"])) {
+        apt::install("virtual environments for Python", &["python3", "python3-venv"])?;
+    }
+    process::run(process::command("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     process::run(process::command(venv.join("bin/pip")).args(["install", "-q"]).args(PYTHON))?;
     fs::write(&done, wanted).map_err(|error| Failure::new(format!("{}: {error}", done.display())))
+}
+
+/// A Debian with systemd and little else, which the tests boot beside this machine's own.
+fn install_root_tree() -> Result<()> {
+    let tree = workspace::tools().join("rootfs");
+    if tree.is_dir() {
+        return Ok(());
+    }
+    eprintln!("setup: building a root tree with systemd in .tools: the unit is tested under it");
+    // Under another name until it is whole.
+    let begun = workspace::tools().join("rootfs.new");
+    process::run(process::command("rm").arg("-rf").arg(&begun))?;
+    process::run(
+        process::command("mmdebstrap")
+            .args([
+                "--quiet",
+                "--variant=minbase",
+                "--include=systemd,systemd-sysv,dbus,procps,curl",
+                "bookworm",
+            ])
+            .arg(&begun),
+    )?;
+    fs::rename(&begun, &tree).map_err(|error| Failure::new(format!("{}: {error}", tree.display())))
 }
