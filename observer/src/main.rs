@@ -4,6 +4,10 @@ mod bpf;
 mod clock;
 mod config;
 mod export;
+mod metrics;
+mod node;
+mod readings;
+mod telemetry;
 mod window;
 
 fn main() {

@@ -51,6 +51,18 @@ impl Histogram {
         self.sum_ns = self.sum_ns.saturating_add(ns);
     }
 
+    /// Adds durations that were bucketed elsewhere, without their sum. There must be such a bucket: false if not.
+    #[must_use]
+    pub fn add(&mut self, bucket: usize, count: u64) -> bool {
+        let bucket = self.buckets.get_mut(bucket);
+        bucket.map(|bucket| *bucket += count).is_some()
+    }
+
+    /// Adds the sum of durations counted with [`Self::add`].
+    pub fn add_sum(&mut self, ns: u64) {
+        self.sum_ns = self.sum_ns.saturating_add(ns);
+    }
+
     /// Adds counts that were bucketed elsewhere, one a bucket, and the sum of their durations.
     pub fn merge_buckets<C: Copy + Into<u64>>(&mut self, counts: &[C; BUCKETS], sum_ns: u64) {
         for (bucket, &count) in self.buckets.iter_mut().zip(counts) {
@@ -224,6 +236,15 @@ mod tests {
         counts[usize::from(bucket::bucket_of(5))] = 3;
         parts.merge_buckets(&counts, 15);
         assert_eq!((parts.count(), parts.sum_ns()), (whole.count() + 3, whole.sum_ns() + 15));
+    }
+
+    #[test]
+    fn parts_of_a_histogram_add_up_and_unknown_buckets_are_refused() {
+        let mut parts = Histogram::default();
+        assert!(parts.add(usize::from(bucket::bucket_of(5_000)), 2));
+        parts.add_sum(10_000);
+        assert!(!parts.add(BUCKETS, 1));
+        assert_eq!(parts, histogram(&[5_000, 5_000]));
     }
 
     #[test]

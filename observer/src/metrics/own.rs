@@ -1,0 +1,59 @@
+//! The agent on itself.
+
+use super::{Group, rows};
+
+pub(crate) const GROUP: Group = Group {
+    title: "The agent itself",
+    note: "Whether what is shown is complete, and what showing it costs.",
+    metrics: &[BUILD_ROWS, AGENT_ROWS, NODE_ROWS, PROCESS_ROWS],
+};
+
+rows! { BUILD_ROWS:
+    BUILD = Info "observer_build", ["version", "kernel"], "The agent's version and the running kernel's release.";
+}
+
+rows! { AGENT_ROWS:
+    FEATURE_AVAILABLE = Gauge "observer_feature_available", ["feature"],
+        "1 if the kernel and the permissions allow the feature, else 0: then what depends on it is missing.";
+    EVENTS = Counter "observer_events", ["kind"], "Records the kernel programs had for the ring by kind: connect, accept, close, activity, spill, listen. Counted before any could be lost.";
+    EVENTS_LOST = Counter "observer_events_lost", ["cause"],
+        "Events whose detail was lost, by cause: ring (it was full), storage (no memory for a socket's state). The totals still have them, under `(lost)`.";
+    DECODE_ERRORS = Counter "observer_decode_errors", [], "Ring records that were not understood.";
+    LATE_RECORDS = Counter "observer_late_records", [], "Ring records that were counted in a window after their own.";
+    WINDOWS = Counter "observer_windows", [], "Windows closed.";
+    WINDOW_COMPLETENESS = Gauge "observer_window_completeness_ratio", [],
+        "The share of the last window's expected input that arrived: records, scrapes due, the sweep. 1 if nothing is missing.";
+    WINDOW_CLOSE = Histogram "observer_window_close_seconds", [],
+        "How long after the whole second a window was closed and readable.";
+    WINDOWS_BUSY = Counter "observer_windows_busy", [],
+        "Windows that stayed open for another second because readers held every free one.";
+    SWEEP = Histogram "observer_sweep_seconds", [], "Duration of the sweep over open sockets.";
+    SWEEP_SOCKETS = Gauge "observer_sweep_sockets", [], "Sockets the last sweep visited.";
+    GROUPS = Gauge "observer_tcp_groups", [], "Label groups of the TCP families in use.";
+    GROUPS_LIMIT = Gauge "observer_tcp_groups_limit", [], "How many there may be; the rest share `(other)`.";
+    GROUPS_FOLDED = Counter "observer_tcp_groups_folded", [], "Records counted under `(other)` because the groups were used up.";
+    SCRAPE_TARGETS = Gauge "observer_scrape_targets", [], "Targets scraped.";
+    SCRAPES = Counter "observer_scrapes", ["result"],
+        "Scrapes by result: success, connect, timeout, status, too_large, malformed, skipped.";
+    SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";
+    SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
+    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause.";
+    HTTP_REQUESTS = Counter "observer_http_requests", ["path", "code"], "Requests to the agent's own HTTP server.";
+}
+
+rows! { NODE_ROWS:
+    NODE_COLLECTOR_SUCCESS = Gauge "observer_node_collector_success", ["collector"],
+        "1 if the collector of node metrics read all its files, 0 if its families are missing from this window.";
+    NODE_COLLECTOR_YIELDED = Gauge "observer_node_collector_yielded", ["collector"],
+        "1 if the collector stays silent because a scraped target exports the same families.";
+}
+
+rows! { PROCESS_ROWS:
+    PROCESS_CPU = Counter "process_cpu_seconds", [], "CPU time of the agent, user and system.";
+    PROCESS_RESIDENT_MEMORY = Gauge "process_resident_memory_bytes", [], "Resident memory of the agent.";
+    PROCESS_VIRTUAL_MEMORY = Gauge "process_virtual_memory_bytes", [], "Address space of the agent.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds", [], "Open file descriptors of the agent.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds", [], "How many file descriptors the agent may open.";
+    PROCESS_THREADS = Gauge "process_threads", [], "Threads of the agent.";
+    PROCESS_START_TIME = Gauge "process_start_time_seconds", [], "When the agent started, in seconds since the Unix epoch.";
+}

@@ -1,0 +1,260 @@
+//! The agent on itself: handles that any thread counts with, and what they become in a window.
+//!
+//! Counters and gauges are `prometheus-client`'s, shared by cloning. They are read one by one and not through its registry,
+//! which can only write text: what a window needs is samples, in families that are kept and patched.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+
+use observer_aggregate::{
+    family::Family,
+    histogram::{ClassicLabels, Histogram},
+};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+use self::process::Process;
+use crate::{
+    metrics::{Metric, own},
+    readings::{Readings, push_label},
+};
+
+mod process;
+
+/// A gauge of fractions.
+pub(crate) type Ratio = Gauge<f64, AtomicU64>;
+
+/// A family with labels. Asking for a series makes it, at zero; a caller on a hot path asks once and keeps the handle.
+#[derive(Debug)]
+pub(crate) struct Labelled<M> {
+    names: &'static [&'static str],
+    series: Mutex<Vec<(String, M)>>,
+}
+
+/// Durations. For what happens a few times a second, not for every event.
+#[derive(Debug)]
+pub(crate) struct Timing {
+    histogram: Mutex<Histogram>,
+    labels: ClassicLabels,
+}
+
+/// Turns the handles into families, once a window.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    telemetry: Arc<Telemetry>,
+    process: Process,
+    readings: Readings,
+    build_labels: String,
+}
+
+/// Declares `Telemetry`: a field, its kind and the row of the table it fills.
+macro_rules! telemetry {
+    ($($field:ident: $kind:ty = $metric:ident,)*) => {
+        /// Everything the agent counts about itself. A counter whose truth is kept elsewhere, such as in the kernel's totals,
+        /// is set through [`Counter::inner`].
+        #[derive(Debug)]
+        pub(crate) struct Telemetry {
+            $(pub(crate) $field: $kind,)*
+        }
+
+        impl Telemetry {
+            pub(crate) fn new() -> Arc<Self> {
+                Arc::new(Self { $($field: <$kind as Instrument>::new(&own::$metric),)* })
+            }
+
+            fn write(&self, out: &mut Readings) {
+                $(
+                    if let Some(family) = out.find(own::$metric.name) {
+                        self.$field.write(family, out);
+                    }
+                )*
+            }
+        }
+    };
+}
+
+telemetry! {
+    feature_available: Labelled<Gauge> = FEATURE_AVAILABLE,
+    events: Labelled<Counter> = EVENTS,
+    events_lost: Labelled<Counter> = EVENTS_LOST,
+    decode_errors: Counter = DECODE_ERRORS,
+    late_records: Counter = LATE_RECORDS,
+    windows: Counter = WINDOWS,
+    windows_busy: Counter = WINDOWS_BUSY,
+    window_completeness: Ratio = WINDOW_COMPLETENESS,
+    window_close: Timing = WINDOW_CLOSE,
+    sweep: Timing = SWEEP,
+    sweep_sockets: Gauge = SWEEP_SOCKETS,
+    tcp_groups: Gauge = GROUPS,
+    tcp_groups_limit: Gauge = GROUPS_LIMIT,
+    tcp_groups_folded: Counter = GROUPS_FOLDED,
+    scrape_targets: Gauge = SCRAPE_TARGETS,
+    scrapes: Labelled<Counter> = SCRAPES,
+    scrape_body_bytes: Counter = SCRAPE_BODY_BYTES,
+    scrape_samples: Counter = SCRAPE_SAMPLES,
+    scrape_samples_refused: Labelled<Counter> = SCRAPE_SAMPLES_REFUSED,
+    http_requests: Labelled<Counter> = HTTP_REQUESTS,
+}
+
+/// What a field of [`Telemetry`] can be.
+trait Instrument {
+    fn new(metric: &'static Metric) -> Self;
+
+    /// Puts the samples of the family with that index.
+    fn write(&self, family: usize, out: &mut Readings);
+}
+
+/// A handle with a single value.
+trait Value: Clone + Default {
+    fn value(&self) -> f64;
+}
+
+impl Value for Counter {
+    fn value(&self) -> f64 {
+        self.get() as f64
+    }
+}
+
+impl Value for Gauge {
+    fn value(&self) -> f64 {
+        self.get() as f64
+    }
+}
+
+impl Value for Ratio {
+    fn value(&self) -> f64 {
+        self.get()
+    }
+}
+
+impl<M: Value> Instrument for M {
+    fn new(_metric: &'static Metric) -> Self {
+        Self::default()
+    }
+
+    fn write(&self, family: usize, out: &mut Readings) {
+        out.put(family, "", self.value());
+    }
+}
+
+impl<M: Value> Instrument for Labelled<M> {
+    fn new(metric: &'static Metric) -> Self {
+        Self { names: metric.labels, series: Mutex::default() }
+    }
+
+    fn write(&self, family: usize, out: &mut Readings) {
+        for (labels, handle) in &*lock(&self.series) {
+            out.put(family, labels, handle.value());
+        }
+    }
+}
+
+impl Instrument for Timing {
+    fn new(_metric: &'static Metric) -> Self {
+        Self { histogram: Mutex::default(), labels: ClassicLabels::new("".into()) }
+    }
+
+    fn write(&self, family: usize, out: &mut Readings) {
+        out.put_histogram(family, &self.labels, &lock(&self.histogram));
+    }
+}
+
+impl<M: Clone + Default> Labelled<M> {
+    /// The series with these label values, in the order of the table's row.
+    pub(crate) fn with<const N: usize>(&self, values: [&str; N]) -> M {
+        debug_assert_eq!(self.names.len(), N, "labels {:?}", self.names);
+        let mut labels = String::new();
+        for (name, value) in self.names.iter().zip(values) {
+            push_label(&mut labels, name, value);
+        }
+        let mut series = lock(&self.series);
+        if let Some((_, handle)) = series.iter().find(|(existing, _)| *existing == labels) {
+            return handle.clone();
+        }
+        let handle = M::default();
+        series.push((labels, handle.clone()));
+        handle
+    }
+}
+
+impl Timing {
+    pub(crate) fn observe(&self, ns: u64) {
+        lock(&self.histogram).observe(ns);
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(telemetry: Arc<Telemetry>) -> Self {
+        let mut build_labels = String::new();
+        push_label(&mut build_labels, "version", env!("CARGO_PKG_VERSION"));
+        push_label(&mut build_labels, "kernel", &process::kernel_release());
+        let readings = Readings::new(&[own::BUILD_ROWS, own::AGENT_ROWS, own::PROCESS_ROWS]);
+        Self { telemetry, process: Process::new(), readings, build_labels }
+    }
+
+    /// Reads all handles, and the process's own figures. The families stay valid until the next reading.
+    pub(crate) fn read(&mut self) -> impl Iterator<Item = &Family> {
+        let Self { telemetry, process, readings, build_labels } = self;
+        if let Some(family) = readings.find(own::BUILD.name) {
+            readings.put(family, build_labels, 1.0);
+        }
+        telemetry.write(readings);
+        process.write(readings);
+        readings.finish();
+        readings.families()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these guard is valid after every single step, so a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    fn value(reader: &mut Reader, name: &str, labels: &str) -> Option<f64> {
+        let family = reader.read().find(|family| family.name == name)?;
+        family.samples.iter().find(|sample| &*sample.labels == labels).map(|sample| sample.value)
+    }
+
+    #[test]
+    fn handles_count_into_the_next_reading() {
+        let telemetry = Telemetry::new();
+        let mut reader = Reader::new(Arc::clone(&telemetry));
+        let lost = telemetry.events_lost.with(["ring_full"]);
+        assert_eq!(value(&mut reader, "observer_events_lost", r#"cause="ring_full""#), Some(0.0));
+        lost.inc_by(3);
+        telemetry.events_lost.with(["ring_full"]).inc();
+        telemetry.windows.inner().store(7, Ordering::Relaxed);
+        telemetry.window_completeness.set(0.5);
+        assert_eq!(value(&mut reader, "observer_events_lost", r#"cause="ring_full""#), Some(4.0));
+        assert_eq!(value(&mut reader, "observer_windows", ""), Some(7.0));
+        assert_eq!(value(&mut reader, "observer_window_completeness_ratio", ""), Some(0.5));
+    }
+
+    #[test]
+    fn timings_are_histograms() {
+        let telemetry = Telemetry::new();
+        let mut reader = Reader::new(Arc::clone(&telemetry));
+        telemetry.sweep.observe(2_000_000);
+        for _ in 0..2 {
+            assert_eq!(value(&mut reader, "observer_sweep_seconds", r#"le="0.0009765625""#), Some(0.0));
+            assert_eq!(value(&mut reader, "observer_sweep_seconds", r#"le="0.00390625""#), Some(1.0));
+        }
+    }
+
+    #[test]
+    fn process_figures_are_plausible() {
+        let mut reader = Reader::new(Telemetry::new());
+        let mut value = |name| value(&mut reader, name, "").unwrap_or(f64::NAN);
+        assert!((1e5..1e11).contains(&value("process_resident_memory_bytes")));
+        assert!(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"));
+        assert!((3.0..=value("process_max_fds")).contains(&value("process_open_fds")));
+        assert!(value("process_threads") >= 1.0);
+        // After 2020, and not in the future of a clock a day wrong.
+        assert!(value("process_start_time_seconds") > 1.577e9);
+        assert!(value("process_cpu_seconds") >= 0.0);
+    }
+}
