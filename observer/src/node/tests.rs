@@ -6,7 +6,7 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/proc")
 }
 
-fn render<'a>(families: impl Iterator<Item = &'a Family>) -> String {
+fn render(families: impl Iterator<Item = &Family>) -> String {
     let mut text = String::new();
     for family in families {
         for sample in &family.samples {
