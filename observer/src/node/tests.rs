@@ -6,9 +6,10 @@ fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/proc")
 }
 
-fn render(families: impl Iterator<Item = &Family>) -> String {
+/// One reading, a sample a line.
+fn render(node: &mut Node, is_scraped: impl Fn(&str) -> bool) -> String {
     let mut text = String::new();
-    for family in families {
+    for family in node.read(1_700_000_000_250, is_scraped) {
         for sample in &family.samples {
             let _ = writeln!(
                 text,
@@ -23,9 +24,9 @@ fn render(families: impl Iterator<Item = &Family>) -> String {
     text
 }
 
-/// What one reading of a root gives.
+/// The first reading of a root.
 fn read(root: &Path, is_scraped: impl Fn(&str) -> bool) -> String {
-    render(Node::new(root, &Options::default()).read(1_700_000_000_250, is_scraped))
+    render(&mut Node::new(root, &Options::default()), is_scraped)
 }
 
 /// A root in which a test may break things.
@@ -131,27 +132,27 @@ fn gap_ends_when_the_file_is_back() {
     let copy = Copy::new("back");
     fs::rename(copy.0.join("loadavg"), copy.0.join("away")).expect("the copy is ours");
     let mut node = Node::new(&copy.0, &Options::default());
-    assert!(!render(node.read(0, |_| false)).contains("node_load1"));
+    assert!(!render(&mut node, |_| false).contains("node_load1"));
     fs::rename(copy.0.join("away"), copy.0.join("loadavg")).expect("the copy is ours");
-    assert!(render(node.read(0, |_| false)).contains("node_load1"));
+    assert!(render(&mut node, |_| false).contains("node_load1"));
 }
 
 #[test]
 fn collector_yields_to_a_target_and_comes_back() {
     let mut node = Node::new(&fixture(), &Options::default());
-    let scraped = render(node.read(0, |name| name == "node_cpu_seconds"));
+    let scraped = render(&mut node, |name| name == "node_cpu_seconds");
     assert!(!scraped.contains("node_cpu_seconds") && !scraped.contains("node_boot_time_seconds"));
     assert!(scraped.contains("node_load1"));
     assert!(scraped.contains("observer_node_collector_yielded {collector=\"cpu\"} 1"));
     assert!(!scraped.contains("observer_node_collector_success {collector=\"cpu\"}"));
-    assert!(render(node.read(0, |_| false)).contains("node_cpu_seconds_total"));
+    assert!(render(&mut node, |_| false).contains("node_cpu_seconds_total"));
 }
 
 #[test]
 fn collector_that_must_not_yield_does_not() {
     let options = Options { collectors: vec!["loadavg".into()], yields: false };
     let mut node = Node::new(&fixture(), &options);
-    let page = render(node.read(0, |_| true));
+    let page = render(&mut node, |_| true);
     assert!(page.contains("node_load1") && !page.contains("node_cpu"));
 }
 
@@ -172,7 +173,7 @@ fn file_longer_than_the_buffer_is_read_whole() {
 fn live_proc_is_read_again_and_again() {
     let mut node = Node::new(Path::new("/proc"), &Options::default());
     for _ in 0..3 {
-        let page = render(node.read(0, |_| false));
+        let page = render(&mut node, |_| false);
         for name in collectors().filter(|&name| name != "pressure") {
             assert!(page.contains(&format!("_success {{collector=\"{name}\"}} 1\n")), "{name}");
         }
