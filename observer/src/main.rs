@@ -6,6 +6,7 @@ mod config;
 mod export;
 mod metrics;
 mod node;
+mod proc;
 mod readings;
 mod telemetry;
 mod window;

@@ -7,16 +7,16 @@
 //!
 //! The readers are written here rather than taken from `procfs`, whose parsers for these files make 609 allocations and take
 //! 120 µs where the kernel needs 31 µs to write them; a reading every second is part of the allocation-free path. What they
-//! parse is a few words a line. The process's own status, which is harder, is read with `procfs` in `telemetry`.
+//! parse is a few words a line; the constants of the running kernel are the crate's.
 
 use std::{error::Error as _, path::Path};
 
 use log::{info, warn};
 use observer_aggregate::family::Family;
 
-use self::proc::ReadError;
 use crate::{
     metrics::{Metric, node, own},
+    proc::ReadError,
     readings::{Readings, push_label},
 };
 
@@ -24,7 +24,6 @@ mod cpu;
 mod memory;
 mod net;
 mod pressure;
-mod proc;
 mod system;
 mod tcp;
 

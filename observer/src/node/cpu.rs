@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{
-    Collect,
+use super::Collect;
+use crate::{
     proc::{ProcFile, ReadError},
+    readings::{Readings, push_label},
 };
-use crate::readings::{Readings, push_label};
 
 /// The columns of a CPU line of `/proc/stat` in its order. Guest time follows, and is part of `user` and `nice`.
 const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];

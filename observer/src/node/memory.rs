@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{
-    Collect,
+use super::Collect;
+use crate::{
     proc::{ProcFile, ReadError},
+    readings::Readings,
 };
-use crate::readings::Readings;
 
 pub(super) struct Memory {
     meminfo: ProcFile,

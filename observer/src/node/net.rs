@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use super::{
-    Collect,
-    proc::{ProcFile, ReadError},
-};
+use super::Collect;
 use crate::{
     metrics::node,
+    proc::{ProcFile, ReadError},
     readings::{Readings, push_label},
 };
 

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{
-    Collect,
+use super::Collect;
+use crate::{
     proc::{ProcFile, ReadError},
+    readings::{Readings, push_label},
 };
-use crate::readings::{Readings, push_label};
 
 /// The time of the window: the only reading that needs no file.
 pub(super) struct Time;

@@ -2,18 +2,25 @@
 
 use std::path::Path;
 
-use super::{
-    Collect,
+use super::Collect;
+use crate::{
     proc::{ProcFile, ReadError},
+    readings::Readings,
 };
-use crate::readings::Readings;
 
 pub(super) struct Netstat {
     /// Pairs of lines: names, then values.
-    paired: [ProcFile; 2],
+    paired: [(ProcFile, Vec<Columns>); 2],
     /// A name and a value a line. Not there without IPv6.
     snmp6: ProcFile,
     name: String,
+}
+
+/// A line of names, and the family of each where the table has one. A kernel writes the same names every time.
+#[derive(Default)]
+struct Columns {
+    line: String,
+    families: Vec<Option<usize>>,
 }
 
 pub(super) struct Sockstat {
@@ -27,10 +34,18 @@ pub(super) struct Sockstat {
 impl Netstat {
     pub(super) fn new(root: &Path) -> Self {
         Self {
-            paired: ["snmp", "netstat"].map(|path| ProcFile::network(root, path)),
+            paired: ["snmp", "netstat"].map(|path| (ProcFile::network(root, path), Vec::new())),
             snmp6: ProcFile::network(root, "snmp6"),
             name: String::new(),
         }
+    }
+}
+
+impl Columns {
+    fn new(line: &str, out: &Readings) -> Option<Self> {
+        let (protocol, names) = line.split_once(':')?;
+        let family = |name| out.find(&format!("node_netstat_{protocol}_{name}"));
+        Some(Self { line: line.to_owned(), families: names.split_ascii_whitespace().map(family).collect() })
     }
 }
 
@@ -48,8 +63,8 @@ impl Sockstat {
 impl Collect for Netstat {
     fn collect(&mut self, _now_ms: i64, out: &mut Readings) -> Result<(), ReadError> {
         let Self { paired, snmp6, name } = self;
-        for file in paired {
-            file.read(|text| parse_pairs(text, name, out))?;
+        for (file, columns) in paired {
+            file.read(|text| parse_pairs(text, columns, out))?;
         }
         if snmp6.exists() {
             snmp6.read(|text| text.lines().try_for_each(|line| parse_snmp6(line, name, out)))?;
@@ -70,19 +85,26 @@ impl Collect for Sockstat {
     }
 }
 
-fn parse_pairs(text: &str, name: &mut String, out: &mut Readings) -> Option<()> {
+fn parse_pairs(text: &str, known: &mut Vec<Columns>, out: &mut Readings) -> Option<()> {
     let mut lines = text.lines();
-    while let Some(names) = lines.next() {
-        let (protocol, names) = names.split_once(':')?;
-        let (same_protocol, values) = lines.next()?.split_once(':')?;
-        if same_protocol != protocol {
-            return None;
+    let mut pair = 0;
+    while let Some(line) = lines.next() {
+        if known.len() == pair {
+            known.push(Columns::default());
         }
-        let mut values = values.split_ascii_whitespace();
-        for field in names.split_ascii_whitespace() {
+        let columns = &mut known[pair];
+        if columns.line != line {
+            *columns = Columns::new(line, out)?;
+        }
+        let (protocol, _) = line.split_once(':')?;
+        let mut values = lines.next()?.strip_prefix(protocol)?.strip_prefix(':')?.split_ascii_whitespace();
+        for family in &columns.families {
             let value = values.next()?;
-            put(&["node_netstat_", protocol, "_", field], value.parse().ok()?, name, out);
+            if let Some(family) = family {
+                out.put(*family, "", value.parse().ok()?);
+            }
         }
+        pair += 1;
     }
     Some(())
 }

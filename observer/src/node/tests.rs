@@ -118,6 +118,18 @@ fn values_without_names_are_a_gap() {
 }
 
 #[test]
+fn columns_that_move_keep_their_values() {
+    let copy = Copy::new("columns");
+    copy.write("net/netstat", "TcpExt: ListenDrops Unknown TW\nTcpExt: 1 2 3\n");
+    let mut node = Node::new(&copy.0, &Options::default());
+    let before = render(&mut node, |_| false);
+    assert!(before.contains("ListenDrops {} 1\n") && before.contains("TcpExt_TW {} 3\n"));
+    copy.write("net/netstat", "MPTcpExt: A\nMPTcpExt: 9\nTcpExt: TW ListenDrops\nTcpExt: 4 5\n");
+    let after = render(&mut node, |_| false);
+    assert!(after.contains("ListenDrops {} 5\n") && after.contains("TcpExt_TW {} 4\n"));
+}
+
+#[test]
 fn memory_in_another_unit_is_a_gap() {
     check_gap("unit", "meminfo", Some("MemTotal: 5 MB\n"), "meminfo", "node_memory_");
 }

@@ -10,7 +10,7 @@ use std::{
 
 use thiserror::Error;
 
-/// Why a collector has nothing to say.
+/// Why there is nothing to say.
 #[derive(Debug, Error)]
 pub(crate) enum ReadError {
     #[error("cannot read `{}`", path.display())]
