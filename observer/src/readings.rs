@@ -7,6 +7,7 @@ use observer_aggregate::{
     family::{Family, Sample, Suffix},
     histogram::{ClassicLabels, Histogram},
 };
+use observer_exposition::escape;
 
 use crate::metrics::Metric;
 
@@ -107,16 +108,7 @@ impl Readings {
 /// Appends `name="value"` to a label block.
 pub(crate) fn push_label(block: &mut String, name: &str, value: &str) {
     let comma = if block.is_empty() { "" } else { "," };
-    let _ = write!(block, "{comma}{name}=\"");
-    for c in value.chars() {
-        match c {
-            '\\' => block.push_str("\\\\"),
-            '"' => block.push_str("\\\""),
-            '\n' => block.push_str("\\n"),
-            c => block.push(c),
-        }
-    }
-    block.push('"');
+    let _ = write!(block, "{comma}{name}=\"{}\"", escape(value));
 }
 
 #[cfg(test)]
