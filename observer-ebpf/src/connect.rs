@@ -1,7 +1,10 @@
 //! Outcomes: how connect attempts, passive openings and connections end, from `inet_sock_set_state`.
 
 use observer_abi::{
-    class::{self, Outcome, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV, TCP_SYN_SENT},
+    class::{
+        self, Outcome, Retransmit, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV,
+        TCP_SYN_SENT,
+    },
     record::{Accept, Close, Connect, FLAG_COUNTED, FLAG_ESTABLISHED, RecordKind, Role},
 };
 
@@ -81,6 +84,8 @@ fn established(sk: Sk) {
     }
     socket.id.flags |= FLAG_ESTABLISHED;
     socket.id.start_ns = now;
+    // The outcome has told how often the SYN was sent again.
+    socket.retransmits = [0; Retransmit::COUNT];
 }
 
 #[inline(always)]

@@ -1,49 +1,52 @@
 //! observer: a Linux node agent.
+#![deny(unsafe_code)]
 
 mod bpf;
+mod cli;
 mod clock;
 mod config;
+mod decode;
+mod errno;
 mod export;
 mod metrics;
 mod node;
 mod proc;
 mod readings;
+mod shutdown;
 mod telemetry;
+mod trace;
 mod window;
 
-fn main() {
-    let t = std::time::Instant::now();
-    let o =
-        bpf::Options { ring_bytes: 1 << 20, level: bpf::Level::Exchanges, filter: None, kernel_log: false };
-    match bpf::Programs::load(&o) {
-        Ok((mut p, mut r)) => {
-            eprintln!("loaded in {:?}", t.elapsed());
-            for f in p.features() {
-                eprintln!("{f:?}");
-            }
-            for _ in 0..30 {
-                std::thread::sleep(std::time::Duration::from_secs(1));
-                let mut buf = vec![0; 1 << 16];
-                let n = r.drain(10000, |b| {
-                    eprintln!(
-                        "rec kind {} outcome {} err {} len {}",
-                        b[0],
-                        b[1],
-                        u16::from_ne_bytes([b[2], b[3]]),
-                        b.len()
-                    )
-                });
-                let mut bytes = 0;
-                p.sweep(&mut buf, |b| bytes += b.len()).unwrap();
-                eprintln!("{n} sweep {bytes} {:?}", p.totals().unwrap());
-            }
-        }
-        Err(e) => {
-            let mut c: Option<&dyn std::error::Error> = Some(&e);
-            while let Some(x) = c {
-                eprintln!("{x}");
-                c = x.source();
+use std::{error::Error, process::ExitCode};
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, ExitCode::FAILURE),
+    };
+    match cli.command {
+        Command::Trace(args) => {
+            match runtime.block_on(shutdown::until_signal(move |stop| trace::run(&args, stop))) {
+                Ok(Ok(())) => ExitCode::SUCCESS,
+                Ok(Err(error)) => fail(&error, error.exit_code()),
+                Err(error) => fail(&error, ExitCode::FAILURE),
             }
         }
     }
+}
+
+/// Prints the chain of causes once, a line each.
+fn fail(error: &dyn Error, code: ExitCode) -> ExitCode {
+    eprintln!("observer: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because {error}");
+        cause = error.source();
+    }
+    code
 }

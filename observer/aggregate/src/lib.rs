@@ -3,3 +3,4 @@
 
 pub mod family;
 pub mod histogram;
+pub mod tcp;

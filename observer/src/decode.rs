@@ -1,0 +1,131 @@
+//! Record bytes to records. Total: any bytes give a record or a refusal, which the caller counts.
+
+use observer_abi::record::{Accept, Activity, Close, Connect, Listen, RecordKind, Spill};
+
+/// A record from the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    Connect(Connect),
+    Accept(Accept),
+    Close(Close),
+    Activity(Activity),
+    Spill(Spill),
+    Listen(Listen),
+}
+
+/// Decodes one record that fills the bytes to the last.
+pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
+    Some(match RecordKind::from_u8(*bytes.first()?)? {
+        RecordKind::Connect => Record::Connect(copy(bytes)?),
+        RecordKind::Accept => Record::Accept(copy(bytes)?),
+        RecordKind::Close => Record::Close(copy(bytes)?),
+        RecordKind::Activity => Record::Activity(copy(bytes)?),
+        RecordKind::Spill => Record::Spill(copy(bytes)?),
+        RecordKind::Listen => Record::Listen(copy(bytes)?),
+    })
+}
+
+/// Decodes what a sweep wrote: reports back to back. Returns how many bytes at the end are no whole report.
+pub(crate) fn reports(bytes: &[u8], mut sink: impl FnMut(Option<Record>)) -> usize {
+    let reports = bytes.chunks_exact(size_of::<Activity>());
+    let rest = reports.remainder().len();
+    for report in reports {
+        sink(record(report));
+    }
+    rest
+}
+
+/// A layout every bit pattern of which is a value.
+#[expect(unsafe_code, reason = "the one place where bytes become a record")]
+mod layout {
+    use super::{Accept, Activity, Close, Connect, Listen, Spill};
+
+    /// # Safety
+    /// The type is `repr(C)`, made of integers, without padding: any bytes of its size are a value.
+    pub(super) unsafe trait Layout: Copy {}
+
+    // SAFETY: see `observer_abi::record`, whose size assertions rule out padding.
+    unsafe impl Layout for Connect {}
+    // SAFETY: as above.
+    unsafe impl Layout for Accept {}
+    // SAFETY: as above.
+    unsafe impl Layout for Close {}
+    // SAFETY: as above.
+    unsafe impl Layout for Activity {}
+    // SAFETY: as above.
+    unsafe impl Layout for Spill {}
+    // SAFETY: as above.
+    unsafe impl Layout for Listen {}
+
+    /// The value the bytes are, if there are just as many as it has.
+    pub(super) fn copy<T: Layout>(bytes: &[u8]) -> Option<T> {
+        if bytes.len() != size_of::<T>() {
+            return None;
+        }
+        // SAFETY: the length is right, any bytes are a `T`, and an unaligned read asks for no alignment.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+}
+use layout::copy;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(bytes: &[u8]) {
+        assert_eq!(record(bytes), None);
+    }
+
+    #[test]
+    fn no_bytes_are_refused() {
+        refused(&[]);
+    }
+    #[test]
+    fn an_unknown_kind_is_refused() {
+        refused(&[0; size_of::<Connect>()]);
+        refused(&[99; size_of::<Connect>()]);
+    }
+    #[test]
+    fn a_short_record_is_refused() {
+        refused(&[RecordKind::Connect as u8; size_of::<Connect>() - 1]);
+    }
+    #[test]
+    fn a_long_record_is_refused() {
+        refused(&[RecordKind::Connect as u8; size_of::<Connect>() + 1]);
+    }
+    #[test]
+    fn any_bytes_of_the_right_length_are_a_record() {
+        for kind in RecordKind::ALL {
+            let size = match kind {
+                RecordKind::Connect => size_of::<Connect>(),
+                RecordKind::Accept => size_of::<Accept>(),
+                RecordKind::Close => size_of::<Close>(),
+                RecordKind::Activity => size_of::<Activity>(),
+                RecordKind::Spill => size_of::<Spill>(),
+                RecordKind::Listen => size_of::<Listen>(),
+            };
+            let mut bytes = vec![0xff; size];
+            bytes[0] = kind as u8;
+            assert!(record(&bytes).is_some(), "{kind:?}");
+        }
+    }
+    #[test]
+    fn fields_are_where_the_kernel_puts_them() {
+        let mut bytes = vec![0; size_of::<Connect>()];
+        bytes[0] = RecordKind::Connect as u8;
+        bytes[1] = 1;
+        bytes[2..4].copy_from_slice(&111u16.to_ne_bytes());
+        bytes[16..24].copy_from_slice(&5u64.to_ne_bytes());
+        let Some(Record::Connect(c)) = record(&bytes) else { panic!("no connect") };
+        assert_eq!((c.outcome, c.error, c.latency_ns), (1, 111, 5));
+    }
+    #[test]
+    fn a_torn_report_at_the_end_is_told() {
+        let mut bytes = vec![0; 2 * size_of::<Activity>() + 7];
+        bytes[0] = RecordKind::Activity as u8;
+        let mut seen = Vec::new();
+        assert_eq!(reports(&bytes, |r| seen.push(r.is_some())), 7);
+        assert_eq!(seen, [true, false]);
+    }
+}
