@@ -1,6 +1,9 @@
 //! Record bytes to records. Total: any bytes give a record or a refusal, which the caller counts.
 
-use observer_abi::record::{Accept, Activity, Close, Connect, Listen, RecordKind, Spill};
+use observer_abi::{
+    bucket::BUCKETS,
+    record::{Accept, Activity, Close, Connect, Listen, RecordKind, Spill},
+};
 
 /// A record from the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +22,15 @@ pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
         RecordKind::Connect => Record::Connect(copy(bytes)?),
         RecordKind::Accept => Record::Accept(copy(bytes)?),
         RecordKind::Close => Record::Close(copy(bytes)?),
-        RecordKind::Activity => Record::Activity(copy(bytes)?),
-        RecordKind::Spill => Record::Spill(copy(bytes)?),
+        RecordKind::Activity => {
+            let r: Activity = copy(bytes)?;
+            let fits = |slot: &u64| slot >> 32 < BUCKETS as u64;
+            (r.turn.slots.iter().all(fits) && r.wait.slots.iter().all(fits)).then_some(Record::Activity(r))?
+        }
+        RecordKind::Spill => {
+            let r: Spill = copy(bytes)?;
+            (usize::from(r.bucket) < BUCKETS).then_some(Record::Spill(r))?
+        }
         RecordKind::Listen => Record::Listen(copy(bytes)?),
     })
 }
@@ -95,7 +105,7 @@ mod tests {
         refused(&[RecordKind::Connect as u8; size_of::<Connect>() + 1]);
     }
     #[test]
-    fn any_bytes_of_the_right_length_are_a_record() {
+    fn bytes_of_the_right_length_are_a_record() {
         for kind in RecordKind::ALL {
             let size = match kind {
                 RecordKind::Connect => size_of::<Connect>(),
@@ -105,10 +115,23 @@ mod tests {
                 RecordKind::Spill => size_of::<Spill>(),
                 RecordKind::Listen => size_of::<Listen>(),
             };
-            let mut bytes = vec![0xff; size];
+            let mut bytes = vec![0; size];
+            bytes[1..16].fill(0xff);
+            bytes[2..4].fill(0);
             bytes[0] = kind as u8;
             assert!(record(&bytes).is_some(), "{kind:?}");
         }
+    }
+    #[test]
+    fn a_bucket_that_does_not_exist_is_refused() {
+        let mut bytes = vec![0; size_of::<Activity>()];
+        bytes[0] = RecordKind::Activity as u8;
+        bytes[40 + 24 + 16 + 4] = 200;
+        refused(&bytes);
+        let mut bytes = vec![0; size_of::<Spill>()];
+        bytes[0] = RecordKind::Spill as u8;
+        bytes[2] = 200;
+        refused(&bytes);
     }
     #[test]
     fn fields_are_where_the_kernel_puts_them() {

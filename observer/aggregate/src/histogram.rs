@@ -71,18 +71,6 @@ impl Histogram {
         self.sum_ns = self.sum_ns.saturating_add(sum_ns);
     }
 
-    /// Adds `n` durations that fell into a bucket, without their sum.
-    pub fn observe_bucket(&mut self, bucket: usize, n: u64) {
-        if let Some(count) = self.buckets.get_mut(bucket) {
-            *count += n;
-        }
-    }
-
-    /// Adds to the sum of the durations only.
-    pub fn add_sum(&mut self, ns: u64) {
-        self.sum_ns = self.sum_ns.saturating_add(ns);
-    }
-
     /// Adds another histogram.
     pub fn merge(&mut self, other: &Self) {
         self.merge_buckets(&other.buckets, other.sum_ns);

@@ -234,7 +234,8 @@ impl Table {
         let Some(entry) = self.entry(&r.id) else { return self.unplaced() };
         let histogram =
             if family == Family::Turn as usize { &mut entry.group.turn } else { &mut entry.group.wait };
-        histogram.get_or_insert_default().observe_bucket(usize::from(r.bucket), n);
+        // A decoded record has no bucket beyond the last.
+        let _decoded = histogram.get_or_insert_default().add(usize::from(r.bucket), n);
     }
 
     fn unplaced(&mut self) {
@@ -291,8 +292,9 @@ pub fn merge(into: &mut Option<Box<Histogram>>, slots: &Slots) {
     let into = into.get_or_insert_default();
     into.add_sum(slots.sum_ns);
     for slot in slots.slots.iter().take(SLOTS) {
-        // The bucket is the upper half, and small.
-        into.observe_bucket(usize::try_from(slot >> 32).unwrap_or(usize::MAX), slot & u64::from(u32::MAX));
+        // The bucket is the upper half; a decoded record has none beyond the last.
+        let _decoded =
+            into.add(usize::try_from(slot >> 32).unwrap_or(usize::MAX), slot & u64::from(u32::MAX));
     }
 }
 
