@@ -49,7 +49,7 @@ fn install_core(target: &str) -> Result<Core> {
 fn install_linker(core: &Core) -> Result<()> {
     let mut cargo = process::cargo();
     cargo
-        .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked", "--root"])
+        .args(["install", "--quiet", "bpf-linker", "--version", BPF_LINKER, "--locked", "--root"])
         .arg(workspace::tools());
     // A target directory that was asked for is for the workspace.
     cargo.env_remove("CARGO_TARGET_DIR");
