@@ -21,7 +21,7 @@ pub(crate) fn state_changed(sk: Sk, old: u8, new: u8) {
     if !sk.is_tcp() {
         return;
     }
-    count_state(old, new);
+    count_state(sk, old, new);
     match (old, new) {
         (TCP_CLOSE, TCP_SYN_SENT) => begin(sk),
         (TCP_CLOSE, TCP_LISTEN) => listen::begin(sk, true),
@@ -34,14 +34,19 @@ pub(crate) fn state_changed(sk: Sk, old: u8, new: u8) {
     }
 }
 
+/// Keeps the number of sockets in each state. A socket that was there before the programs and was not found at their start is
+/// in no count, and so leaves none.
 #[inline(always)]
-fn count_state(old: u8, new: u8) {
+fn count_state(sk: Sk, old: u8, new: u8) {
+    let begins = matches!((old, new), (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) | (TCP_LISTEN, TCP_SYN_RECV));
+    if !begins && !sk.storage(&SOCKETS).is_some_and(|socket| socket.id.role != 0) {
+        return;
+    }
     let Some(totals) = emit::totals() else { return };
-    // A child's first change starts from its listener's state, which the listener is still in.
-    if (old as usize) < TCP_STATES && !(old == TCP_LISTEN && new == TCP_SYN_RECV) {
+    if !begins && (old as usize) < TCP_STATES {
         totals.states[old as usize] = totals.states[old as usize].wrapping_sub(1);
     }
-    if (new as usize) < TCP_STATES {
+    if new != TCP_CLOSE && (new as usize) < TCP_STATES {
         totals.states[new as usize] = totals.states[new as usize].wrapping_add(1);
     }
 }
@@ -59,7 +64,8 @@ fn begin(sk: Sk) {
 
 #[inline(always)]
 fn born(sk: Sk) {
-    if let Some(socket) = sk.storage(&SOCKETS) {
+    // A listener that was there before the programs had nothing to pass on.
+    if let Some(socket) = socket::make(sk) {
         socket.begin(sk, Role::Server, now_ns());
     }
 }
@@ -70,7 +76,7 @@ fn established(sk: Sk) {
     let now = now_ns();
     if !socket.is(Role::Client) {
         if !socket.is(Role::Server) {
-            // The listener was there before the programs, and so had nothing to pass on.
+            // It was born before the programs were attached.
             socket.begin(sk, Role::Server, now);
         }
         sk.read_ends(&mut socket.id);

@@ -7,10 +7,10 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, seq_file},
     helpers::generated::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_get_socket_cookie,
-        bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_sk_storage_delete, bpf_sk_storage_get,
+        bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_seq_write, bpf_sk_storage_delete, bpf_sk_storage_get,
         bpf_skc_to_tcp_sock,
     },
 };
@@ -413,6 +413,14 @@ pub(crate) struct SocketStorage<T, const FLAGS: usize> {
     value: *const T,
     max_entries: *const [i32; 0],
     map_flags: *const [i32; FLAGS],
+}
+
+/// Writes to an iterator's own file. False if it had no room: the kernel then hands what is there to the reader, and visits the
+/// same socket again.
+#[inline(always)]
+pub(crate) fn write_report<T>(seq: *mut seq_file, report: &T) -> bool {
+    // SAFETY: `seq` is the iterator's own file, and the report is as long as said.
+    unsafe { bpf_seq_write(seq, ptr::from_ref(report).cast(), size_of::<T>() as u32) == 0 }
 }
 
 const BPF_MAP_TYPE_SK_STORAGE: usize = 24;

@@ -1,18 +1,19 @@
 //! Listening sockets: their queue at each sweep, which local ports they serve, and how long connections wait there.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_NO_PREALLOC, seq_file},
     btf_maps::{HashMap, PerCpuArray},
     macros::btf_map,
 };
 use observer_abi::{
     bucket::bucket_of,
+    class::{TCP_CLOSE, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV, TCP_SYN_SENT},
     record::{Listen, PORT_BUCKETS, Port, RecordKind, Role},
 };
 
 use crate::{
     emit,
-    kernel::{PLAIN, Sk, SocketStorage, add, add32, now_ns},
+    kernel::{PLAIN, Sk, SocketStorage, add, add32, now_ns, write_report},
     socket::{self, SOCKETS},
 };
 
@@ -105,28 +106,39 @@ pub(crate) fn accepted(netns: u32, local_port: u16, waited_ns: u64) {
     add(&mut port.wait[usize::from(bucket_of(waited_ns)) & (PORT_BUCKETS - 1)], 1);
 }
 
-/// Reports a listening socket's queue: once a sweep.
+/// Reports a listening socket's queue: once a sweep, through the iterator's own file.
 #[inline(always)]
-pub(crate) fn report(sk: Sk) {
+pub(crate) fn report(sk: Sk, seq: *mut seq_file) {
     let Some(socket) = sk.storage(&SOCKETS) else { return };
     let (queue, limit, drops) = sk.listen_queue();
-    emit::emit::<Listen>(RecordKind::Listen, |r| {
-        *r = Listen {
-            kind: RecordKind::Listen as u8,
-            reserved: [0; 7],
-            queue,
-            limit,
-            drops: u64::from(drops),
-            id: socket.id,
-        };
-    });
+    let report = Listen {
+        kind: RecordKind::Listen as u8,
+        reserved: [0; 7],
+        queue,
+        limit,
+        drops: u64::from(drops),
+        id: socket.id,
+    };
+    write_report(seq, &report);
 }
 
-/// A socket found while the agent starts: if it listens, it is known from here on.
+/// A socket found while the agent starts: from here on it is known. Listening sockets come first, so that the others' roles are
+/// clear.
 #[inline(always)]
 pub(crate) fn seed(sk: Sk) {
-    let Some(tcp) = sk.as_full() else { return };
-    if tcp.state() == observer_abi::class::TCP_LISTEN && tcp.storage(&SOCKETS).is_none() {
-        begin(tcp, false);
+    let Some(sk) = sk.as_full() else { return };
+    let state = sk.state();
+    if sk.storage(&SOCKETS).is_some() || matches!(state, TCP_CLOSE | TCP_SYN_SENT | TCP_SYN_RECV) {
+        return;
+    }
+    if state == TCP_LISTEN {
+        begin(sk, false);
+    } else if let Some(socket) = socket::make(sk) {
+        socket::pick_up(sk, socket);
+    }
+    if let Some(totals) = emit::totals()
+        && (state as usize) < TCP_STATES
+    {
+        totals.states[state as usize] = totals.states[state as usize].wrapping_add(1);
     }
 }

@@ -135,9 +135,10 @@ extern "C" fn sweep_sockets(ctx: *mut c_void) -> i32 {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/bpf_sk_storage_map")]
 extern "C" fn sweep_listeners(ctx: *mut c_void) -> i32 {
-    let sk = Sk::new(IterContext(ctx).word(2));
+    let ctx = IterContext(ctx);
+    let sk = Sk::new(ctx.word(2));
     if !sk.is_null() {
-        listen::report(sk);
+        listen::report(sk, ctx.seq());
     }
     0
 }

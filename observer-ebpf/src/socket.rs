@@ -182,7 +182,7 @@ pub(crate) fn accumulators(sk: Sk, socket: &Socket) -> Option<&'static mut Excha
 
 /// A connection that is older than the programs: its figures start now.
 #[inline(always)]
-fn pick_up(sk: Sk, socket: &mut Socket) {
+pub(crate) fn pick_up(sk: Sk, socket: &mut Socket) {
     let role = if listen::listens(sk.netns(), sk.local_port()) { Role::Server } else { Role::Client };
     socket.begin(sk, role, now_ns());
     socket.id.flags = FLAG_ADOPTED | FLAG_ESTABLISHED;
@@ -195,4 +195,5 @@ fn pick_up(sk: Sk, socket: &mut Socket) {
         socket.reported_sent = socket.base_sent;
         socket.reported_received = socket.base_received;
     }
+    socket.watch();
 }

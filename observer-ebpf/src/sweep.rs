@@ -10,7 +10,7 @@ use observer_abi::record::{Activity, SLOTS, Slots};
 use crate::{
     emit,
     exchange::{self, counts},
-    kernel::{Sk, add, add32, now_ns},
+    kernel::{Sk, add, add32, now_ns, write_report},
     socket::{EXCHANGES, Exchanges, SOCKETS, Socket},
 };
 
@@ -40,8 +40,7 @@ pub(crate) fn visit(sk: Sk, seq: *mut seq_file) {
         return;
     }
     x.idle = 0;
-    // SAFETY: `seq` is the iterator's own file, and the report is as long as said.
-    if unsafe { bpf_seq_write(seq, core::ptr::from_ref(r).cast(), size_of::<Activity>() as u32) } != 0 {
+    if !write_report(seq, r) {
         // No room: the kernel hands the page over and visits this socket again, so nothing may be taken from it yet.
         return;
     }

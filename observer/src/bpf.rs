@@ -117,6 +117,8 @@ impl Programs {
 
         let mut features: Vec<_> =
             offsets.degraded.into_iter().map(|(name, reason)| Feature::missing(name, reason)).collect();
+        // Before the first program is attached: a socket must not be counted both as found and as new.
+        features.push(seed(&mut ebpf, &btf));
         attach::required(&mut ebpf, &btf)?;
         features.extend(attach::optional(&mut ebpf, &btf, &types));
         let control = Control {
@@ -152,7 +154,6 @@ impl Programs {
             .set(0, Shared(control), 0)
             .map_err(|source| LoadError::Map { name: "CONTROL", source })?;
         let ring = Ring::new(map(&mut programs.ebpf, "EVENTS")?);
-        programs.seed();
         programs.features.extend(attach::load_exchanges(&mut programs.ebpf, &programs.btf, &types));
         programs.set_level(options.level);
         Ok((programs, ring))
@@ -221,8 +222,7 @@ impl Programs {
     /// When the kernel ends a sweep early; what was read until then stands.
     pub(crate) fn sweep(&mut self, buffer: &mut [u8], mut sink: impl FnMut(&[u8])) -> std::io::Result<()> {
         self.sockets.run(buffer, &mut sink)?;
-        // Listening sockets are few; they report through the ring.
-        self.listeners.as_ref().map_or(Ok(()), |l| l.run(buffer, &mut |_| {}))
+        self.listeners.as_ref().map_or(Ok(()), |l| l.run(buffer, &mut sink))
     }
 
     /// Takes the kernel-side log, if it was asked for.
@@ -235,21 +235,21 @@ impl Programs {
         self.exchange_links.clear();
         attach::unlink_all(&mut self.ebpf);
     }
+}
 
-    /// Finds the sockets that listen already, in the agent's own network namespace.
-    fn seed(&mut self) {
-        let result = (|| -> Result<(), Box<dyn std::error::Error>> {
-            let program: &mut Iter = self.ebpf.program_mut("seed").ok_or("no such program")?.try_into()?;
-            program.load("tcp", &self.btf)?;
-            let id = program.attach()?;
-            let mut file = program.take_link(id)?.into_file()?;
-            std::io::copy(&mut file, &mut std::io::sink())?;
-            Ok(())
-        })();
-        self.features.push(match result {
-            Ok(()) => Feature::available("listener_seed"),
-            Err(error) => Feature::missing("listener_seed", error.to_string()),
-        });
+/// Finds the sockets that are there already, in the agent's own network namespace.
+fn seed(ebpf: &mut Ebpf, btf: &Btf) -> Feature {
+    let run = |ebpf: &mut Ebpf| -> Result<(), Box<dyn std::error::Error>> {
+        let program: &mut Iter = ebpf.program_mut("seed").ok_or("no such program")?.try_into()?;
+        program.load("tcp", btf)?;
+        let id = program.attach()?;
+        let mut file = program.take_link(id)?.into_file()?;
+        std::io::copy(&mut file, &mut std::io::sink())?;
+        Ok(())
+    };
+    match run(ebpf) {
+        Ok(()) => Feature::available("seed"),
+        Err(error) => Feature::missing("seed", features::chain(&*error)),
     }
 }
 

@@ -35,14 +35,17 @@ pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
     })
 }
 
-/// Decodes what a sweep wrote: reports back to back. Returns how many bytes at the end are no whole report.
-pub(crate) fn reports(bytes: &[u8], mut sink: impl FnMut(Option<Record>)) -> usize {
-    let reports = bytes.chunks_exact(size_of::<Activity>());
-    let rest = reports.remainder().len();
-    for report in reports {
+/// Decodes what a sweep wrote: reports back to back. What is no whole report at the end is handed over as a refusal.
+pub(crate) fn reports(mut bytes: &[u8], mut sink: impl FnMut(Option<Record>)) {
+    while let Some(kind) = bytes.first() {
+        let size = match RecordKind::from_u8(*kind) {
+            Some(RecordKind::Listen) => size_of::<Listen>(),
+            _ => size_of::<Activity>(),
+        };
+        let (report, rest) = bytes.split_at_checked(size).unwrap_or((bytes, &[]));
         sink(record(report));
+        bytes = rest;
     }
-    rest
 }
 
 /// A layout every bit pattern of which is a value.
@@ -144,11 +147,12 @@ mod tests {
         assert_eq!((c.outcome, c.error, c.latency_ns), (1, 111, 5));
     }
     #[test]
-    fn a_torn_report_at_the_end_is_told() {
-        let mut bytes = vec![0; 2 * size_of::<Activity>() + 7];
-        bytes[0] = RecordKind::Activity as u8;
+    fn a_torn_report_at_the_end_is_refused() {
+        let mut bytes = vec![0; size_of::<Listen>() + size_of::<Activity>() + 7];
+        bytes[0] = RecordKind::Listen as u8;
+        bytes[size_of::<Listen>()] = RecordKind::Activity as u8;
         let mut seen = Vec::new();
-        assert_eq!(reports(&bytes, |r| seen.push(r.is_some())), 7);
-        assert_eq!(seen, [true, false]);
+        reports(&bytes, |r| seen.push(r.is_some()));
+        assert_eq!(seen, [true, true, false]);
     }
 }

@@ -179,11 +179,10 @@ impl<W: Write> Trace<W> {
         let Self { programs, summary, lives, buffer, .. } = self;
         programs
             .sweep(buffer, |bytes| {
-                let torn = decode::reports(bytes, |record| match record {
+                decode::reports(bytes, |record| match record {
                     Some(record) => drop(take(&record, summary, lives, 0)),
                     None => summary.lost += 1,
                 });
-                summary.lost += u64::from(torn > 0);
             })
             .map_err(TraceError::Sweep)
     }
