@@ -1,3 +1,20 @@
-//! What the outer tests share: namespaces, servers, and a running observer.
+//! What the outer tests share: namespaces, programs that live every kind of TCP life, and a running observer.
 
+mod binaries;
+pub mod cgroup;
+pub mod clock;
+pub mod counters;
+mod delay;
+mod errno;
+pub mod exchange;
+pub mod lab;
+pub mod lifecycle;
 pub mod machine;
+pub mod netns;
+pub mod parallel;
+pub mod program;
+mod script;
+pub mod serve;
+mod socket;
+mod sys;
+mod uring;

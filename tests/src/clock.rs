@@ -1,0 +1,39 @@
+//! The only module that reads a clock, and the only way to wait: for a condition, with a deadline.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Long enough for anything that is going to happen, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The monotonic clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this module is where the tests read the clock")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Asks `ready` until it gives a value, or says so when [`PATIENCE`] ran out.
+pub fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = now();
+    loop {
+        if let Some(value) = ready() {
+            return Some(value);
+        }
+        if start.elapsed() > PATIENCE {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// As [`wait`], and a failed test when it never happens.
+#[track_caller]
+pub fn wait_for<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
+    match wait(ready) {
+        Some(value) => value,
+        None => panic!("waited {PATIENCE:?} in vain for {what}"),
+    }
+}

@@ -1,0 +1,126 @@
+//! Two hosts and the wire between them.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use crate::{
+    delay::Delay,
+    netns::{self, Netns},
+};
+
+/// The IP version a test runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+/// Both.
+pub const BOTH: &[Family] = &[Family::V4, Family::V6];
+
+/// A client and a server namespace joined by a veth pair. The addresses differ from those of every other lab of the
+/// machine, so that what an agent reports about the whole node can be told apart.
+pub struct Lab {
+    /// Where clients run.
+    pub client: Netns,
+    /// Where servers run.
+    pub server: Netns,
+    number: u32,
+    delay: Option<Delay>,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Lab {
+    /// Makes one.
+    #[must_use]
+    pub fn new() -> Self {
+        // 21 bits: a /29 of 10.0.0.0/8 each.
+        let number = (std::process::id() % (1 << 11)) << 10 | NEXT.fetch_add(1, Relaxed) % (1 << 10);
+        let lab = Self { client: Netns::new(), server: Netns::new(), number, delay: None };
+        lab.client.ip(&format!("link add c0 type veth peer name s0 netns {}", lab.server.path()));
+        for (host, link, four, six) in [
+            (&lab.client, "c0", lab.client_ip(Family::V4), lab.client_ip(Family::V6)),
+            (&lab.server, "s0", lab.server_ip(Family::V4), lab.server_ip(Family::V6)),
+        ] {
+            host.ip_batch(&format!(
+                "addr add {four}/29 dev {link}\naddr add {six}/64 dev {link} nodad\nlink set {link} up\n"
+            ));
+        }
+        lab
+    }
+
+    fn ip(&self, family: Family, host: u32) -> IpAddr {
+        match family {
+            Family::V4 => Ipv4Addr::from_bits(10 << 24 | self.number << 3 | host).into(),
+            Family::V6 => {
+                let (high, low) = (self.number >> 16, self.number & 0xffff);
+                let prefix = 0xfd00_6f62_u128 << 96 | u128::from(high) << 80 | u128::from(low) << 64;
+                Ipv6Addr::from_bits(prefix | u128::from(host)).into()
+            }
+        }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn client_ip(&self, family: Family) -> IpAddr {
+        self.ip(family, 1)
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn server_ip(&self, family: Family) -> IpAddr {
+        self.ip(family, 2)
+    }
+
+    /// An address on the wire that nobody has.
+    #[must_use]
+    pub fn nobody(&self, family: Family) -> IpAddr {
+        self.ip(family, 5)
+    }
+
+    /// A service of the server.
+    #[must_use]
+    pub fn service(&self, family: Family, port: u16) -> SocketAddr {
+        SocketAddr::new(self.server_ip(family), port)
+    }
+
+    /// Adds a firewall rule to the TCP packets that come in at the server.
+    #[track_caller]
+    pub fn server_input(&self, family: Family, rule: &str) {
+        self.rule(family, &format!("-A INPUT -p tcp {rule}"));
+    }
+
+    #[track_caller]
+    fn rule(&self, family: Family, rule: &str) {
+        let tool = match family {
+            Family::V4 => "iptables",
+            Family::V6 => "ip6tables",
+        };
+        netns::run(self.server.command(tool).args(["-w", "10"]).args(rule.split_whitespace()), None);
+    }
+
+    /// Holds every TCP packet that comes in at the server for `milliseconds`.
+    pub fn slow_path(&mut self, milliseconds: u64) {
+        const QUEUE: u16 = 5;
+        self.delay = Some(Delay::start(&self.server, QUEUE, milliseconds));
+        for family in BOTH {
+            // Before the kernel looks for the packet's socket: it would otherwise be the socket of the time at which
+            // the packet came, a request that has become a connection since.
+            self.rule(*family, &format!("-t mangle -A PREROUTING -p tcp -j NFQUEUE --queue-num {QUEUE}"));
+        }
+        // A super-packet of many segments would be held, and acknowledged, as one.
+        self.client.ip("link set c0 gso_max_segs 1");
+        self.server.ip("link set s0 gso_max_segs 1");
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
