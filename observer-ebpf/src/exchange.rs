@@ -152,12 +152,19 @@ fn displace(sk: Sk, slot: &mut u64, seen: u64, new: u64, family: Family) {
 #[inline(always)]
 pub(crate) fn retransmitted(sk: Sk) {
     let kind = Retransmit::classify(sk.state(), sk.congestion_state());
+    let socket = sk.storage(&SOCKETS).filter(|socket| socket.is_watched());
     if let Some(totals) = emit::totals() {
         totals.retransmits[kind as usize] += 1;
+        // A SYN's are told with its attempt's outcome.
+        if socket.is_none() {
+            totals.loose_retransmits[kind as usize] += 1;
+        }
     }
-    let Some(socket) = sk.storage(&SOCKETS) else { return };
-    add32(&mut socket.retransmits[kind as usize], 1);
-    report_at_next_sweep(sk, socket);
+    let Some(socket) = socket else { return };
+    if socket.is_established() {
+        add32(&mut socket.retransmits[kind as usize], 1);
+        report_at_next_sweep(sk, socket);
+    }
 }
 
 /// A SYN-ACK was sent again by a listening socket.
@@ -165,18 +172,21 @@ pub(crate) fn retransmitted(sk: Sk) {
 pub(crate) fn syn_ack_retransmitted() {
     if let Some(totals) = emit::totals() {
         totals.retransmits[Retransmit::SynAck as usize] += 1;
+        totals.loose_retransmits[Retransmit::SynAck as usize] += 1;
     }
 }
 
-/// A reset was sent (0) or received (1). A reset in answer to a segment that belongs to no connection has no socket.
+/// A reset was sent (0) or received (1). One in answer to a segment that belongs to no connection has no socket.
 #[inline(always)]
 pub(crate) fn reset(sk: Option<Sk>, direction: usize) {
+    let socket = sk.and_then(|sk| sk.storage(&SOCKETS)).filter(|s| s.is_established() && s.is_watched());
     if let Some(totals) = emit::totals() {
         totals.resets[direction] += 1;
+        if socket.is_none() {
+            totals.loose_resets[direction] += 1;
+        }
     }
-    let Some(sk) = sk else { return };
-    let Some(socket) = sk.storage(&SOCKETS) else { return };
-    if socket.is_established() {
+    if let (Some(sk), Some(socket)) = (sk, socket) {
         add32(&mut socket.resets[direction], 1);
         report_at_next_sweep(sk, socket);
     }

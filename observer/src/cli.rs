@@ -15,4 +15,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show TCP connections as they are made, refused and closed, and say where the time went.
     Trace(TraceArgs),
+    /// Print a page of the documentation that is made from the program's own tables.
+    #[command(hide = true)]
+    Docs {
+        /// Which page.
+        page: Page,
+    },
+}
+
+/// A generated page.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Page {
+    /// `docs/metrics.md`
+    Metrics,
 }

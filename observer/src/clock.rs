@@ -20,14 +20,19 @@ pub(crate) fn wall_ms() -> i64 {
     i64::try_from(wall_ns() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// What has to be added to the kernel's `CLOCK_MONOTONIC` to get nanoseconds since the Unix epoch, as of now.
-pub(crate) fn wall_minus_monotonic_ns() -> i64 {
+/// Nanoseconds of the kernel's `CLOCK_MONOTONIC`, in which its programs tell the time.
+pub(crate) fn kernel_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     #[expect(unsafe_code, reason = "std has no way to the number behind `Instant`")]
     // SAFETY: the pointer is to a `timespec` of ours.
     unsafe {
         libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now);
     }
-    let monotonic = now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec);
-    i64::try_from(wall_ns()).unwrap_or(i64::MAX).saturating_sub(monotonic)
+    // Neither is negative, and the clock starts at boot.
+    now.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(now.tv_nsec.cast_unsigned())
+}
+
+/// What has to be added to [`kernel_ns`] to get nanoseconds since the Unix epoch, as of now.
+pub(crate) fn wall_minus_monotonic_ns() -> i64 {
+    wall_ns().cast_signed().wrapping_sub(kernel_ns().cast_signed())
 }

@@ -16,6 +16,19 @@ pub(crate) enum Record {
     Listen(Listen),
 }
 
+impl Record {
+    /// When it happened, if the record says: `CLOCK_MONOTONIC`, nanoseconds.
+    pub(crate) fn time_ns(&self) -> Option<u64> {
+        match self {
+            Self::Connect(r) => Some(r.time_ns),
+            Self::Accept(r) => Some(r.time_ns),
+            Self::Close(r) => Some(r.time_ns),
+            Self::Activity(r) => Some(r.time_ns),
+            Self::Spill(_) | Self::Listen(_) => None,
+        }
+    }
+}
+
 /// Decodes one record that fills the bytes to the last.
 pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
     Some(match RecordKind::from_u8(*bytes.first()?)? {

@@ -12,6 +12,7 @@ mod metrics;
 mod node;
 mod proc;
 mod readings;
+mod shard;
 mod shutdown;
 mod telemetry;
 mod trace;
@@ -21,7 +22,7 @@ use std::{error::Error, process::ExitCode};
 
 use clap::Parser as _;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Page};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, ExitCode::FAILURE),
     };
     match cli.command {
+        Command::Docs { page: Page::Metrics } => {
+            print!("{}", metrics::document());
+            ExitCode::SUCCESS
+        }
         Command::Trace(args) => {
             match runtime.block_on(shutdown::until_signal(move |stop| trace::run(&args, stop))) {
                 Ok(Ok(())) => ExitCode::SUCCESS,

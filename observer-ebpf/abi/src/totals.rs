@@ -39,8 +39,12 @@ pub struct Totals {
     pub closes: [u64; CloseOutcome::COUNT],
     /// Segments sent again, by [`Retransmit`].
     pub retransmits: [u64; Retransmit::COUNT],
+    /// Of these, the ones no connection's own figures will tell: SYN-ACKs, and segments of sockets that are not known.
+    pub loose_retransmits: [u64; Retransmit::COUNT],
     /// Resets sent, resets received.
     pub resets: [u64; 2],
+    /// Of these, the ones that belong to no established connection.
+    pub loose_resets: [u64; 2],
     /// Payload bytes reported as sent and as received.
     pub bytes: [u64; 2],
     /// Response and service times, receive waits reported.
@@ -70,7 +74,9 @@ impl Totals {
             accepts,
             closes,
             retransmits,
+            loose_retransmits,
             resets,
+            loose_resets,
             bytes,
             turns,
             states,
@@ -84,6 +90,8 @@ impl Totals {
         add(closes, &other.closes);
         add(retransmits, &other.retransmits);
         add(resets, &other.resets);
+        add(loose_retransmits, &other.loose_retransmits);
+        add(loose_resets, &other.loose_resets);
         add(bytes, &other.bytes);
         add(turns, &other.turns);
         add(states, &other.states);

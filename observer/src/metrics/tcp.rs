@@ -19,7 +19,7 @@ rows! { ROWS:
         "From the attempt to connect to its outcome, failed ones too.";
     ACCEPTS = Counter "observer_tcp_accepts", ["role", "peer", "port", "comm"],
         "Connections established on a listening port.";
-    ACCEPT_WAIT = Histogram "observer_tcp_accept_wait_seconds", ["role", "peer", "port", "comm"],
+    ACCEPT_WAIT = Histogram "observer_tcp_accept_wait_seconds", ["port", "comm"],
         "From a connection's establishment to the program's accept.";
     LISTEN_QUEUE = Gauge "observer_tcp_listen_queue", ["port", "comm"],
         "Established connections the program has not accepted yet.";
@@ -38,7 +38,7 @@ rows! { ROWS:
     MIN_RTT = Histogram "observer_tcp_min_rtt_seconds", ["role", "peer", "port", "comm"],
         "Smallest recent round trip time of each connection that was active in the window, sampled once a window.";
     SENT_BYTES = Counter "observer_tcp_sent_bytes", ["role", "peer", "port", "comm"],
-        "Payload bytes the peer acknowledged.";
+        "Payload bytes sent, each byte once however often it had to be sent again.";
     RECEIVED_BYTES = Counter "observer_tcp_received_bytes", ["role", "peer", "port", "comm"],
         "Payload bytes received.";
     RETRANSMITS = Counter "observer_tcp_retransmits", ["role", "peer", "port", "comm", "kind"],

@@ -1,0 +1,327 @@
+//! One writer: everything that is read goes through this thread into the core, and a window closes at each whole second.
+
+mod kernel;
+mod listen;
+mod lost;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TryRecvError},
+    },
+    thread,
+    time::Duration,
+};
+
+use observer_abi::{
+    record::RecordKind,
+    totals::{Loss, Totals},
+};
+use observer_aggregate::{family::Family, tcp::Table};
+use tokio::sync::watch;
+
+use crate::{
+    bpf::{Level, Programs, Ring},
+    clock,
+    decode::{self, Record},
+    metrics::tcp,
+    node::Node,
+    telemetry::{Reader, Telemetry},
+    window::{Group, Published, Source, TargetSnapshot},
+};
+use kernel::Families;
+use listen::Listeners;
+use lost::Lost;
+
+/// How often the ring is looked at; it wakes the shard by itself when it fills up faster.
+const TICK: Duration = Duration::from_millis(100);
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// What others ask of the shard.
+pub(crate) enum Command {
+    /// Which level is on?
+    Level(SyncSender<Level>),
+    /// Switch the level.
+    SetLevel(Level, SyncSender<Level>),
+    /// Drain, close the last window, end.
+    Stop,
+}
+
+/// What a shard is made of.
+pub(crate) struct Parts {
+    pub(crate) capture: Option<(Programs, Ring)>,
+    pub(crate) node: Option<Node>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// The targets' last scrapes.
+    pub(crate) targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send>,
+    pub(crate) windows: watch::Sender<Arc<Published>>,
+    pub(crate) commands: Receiver<Command>,
+    /// The most label groups of the TCP families.
+    pub(crate) groups: usize,
+}
+
+/// Starts the shard's thread.
+///
+/// # Errors
+/// When no thread can be had.
+pub(crate) fn spawn(parts: Parts) -> std::io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().name("observer-shard".into()).spawn(move || Shard::new(parts).run())
+}
+
+struct Shard {
+    capture: Option<Capture>,
+    node: Option<Node>,
+    telemetry: Arc<Telemetry>,
+    reader: Reader,
+    targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send>,
+    windows: watch::Sender<Arc<Published>>,
+    commands: Receiver<Command>,
+    /// Scrapes done when the last window closed.
+    scrapes: u64,
+}
+
+/// The kernel side and what was made of it.
+struct Capture {
+    programs: Programs,
+    ring: Ring,
+    table: Table,
+    listeners: Listeners,
+    lost: Lost,
+    totals: Totals,
+    buffer: Vec<u8>,
+    /// When the open window began, in the kernel's time.
+    window_began_ns: u64,
+}
+
+impl Shard {
+    fn new(parts: Parts) -> Self {
+        let Parts { capture, node, telemetry, targets, windows, commands, groups } = parts;
+        telemetry.tcp_groups_limit.set(i64::try_from(groups).unwrap_or(i64::MAX));
+        let capture = capture.map(|(programs, ring)| Capture {
+            programs,
+            ring,
+            table: Table::new(groups),
+            listeners: Listeners::default(),
+            lost: Lost::default(),
+            totals: Totals::default(),
+            buffer: vec![0; 64 << 10],
+            window_began_ns: 0,
+        });
+        let reader = Reader::new(Arc::clone(&telemetry));
+        Self { capture, node, telemetry, reader, targets, windows, commands, scrapes: 0 }
+    }
+
+    fn run(mut self) {
+        let mut log = self.capture.as_mut().and_then(|c| c.programs.take_log());
+        self.note_features();
+        // The window the agent starts in is not a whole one.
+        let mut complete = false;
+        let mut end_ns = next_second(clock::wall_ns());
+        loop {
+            let now_ns = clock::wall_ns();
+            if now_ns >= end_ns {
+                self.close(end_ns, complete);
+                // A clock that was set back or forward, or a close that took long, starts anew at the next whole second.
+                let next = next_second(clock::wall_ns());
+                complete = next == end_ns + SECOND_NS;
+                end_ns = next;
+                continue;
+            }
+            match self.command() {
+                Wish::Stop => break,
+                Wish::None => {}
+            }
+            // A clock that is set back far would otherwise keep the window open for as long.
+            let left = Duration::from_nanos(end_ns - now_ns).min(TICK);
+            match &mut self.capture {
+                Some(capture) => {
+                    capture.ring.wait(left);
+                    capture.drain(&self.telemetry);
+                }
+                None => thread::sleep(left),
+            }
+            if let Some(log) = &mut log {
+                log.flush();
+            }
+            if clock::wall_ns() + 2 * SECOND_NS < end_ns {
+                end_ns = next_second(clock::wall_ns());
+                complete = false;
+            }
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.programs.detach();
+        }
+        self.close(clock::wall_ns(), false);
+    }
+
+    fn command(&mut self) -> Wish {
+        let (wanted, reply) = match self.commands.try_recv() {
+            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Wish::Stop,
+            Err(TryRecvError::Empty) => return Wish::None,
+            Ok(Command::Level(reply)) => (None, reply),
+            Ok(Command::SetLevel(level, reply)) => (Some(level), reply),
+        };
+        if let Some(capture) = &mut self.capture {
+            if let Some(level) = wanted {
+                capture.programs.set_level(level);
+            }
+            // Whoever asked may have gone.
+            let _gone = reply.try_send(capture.programs.level());
+            self.note_features();
+        }
+        Wish::None
+    }
+
+    fn note_features(&self) {
+        let features = self.capture.iter().flat_map(|c| c.programs.features());
+        for feature in features {
+            self.telemetry.feature_available.with([feature.name]).set(i64::from(feature.is_available()));
+        }
+    }
+
+    /// Closes the window that ends at `end_ns` (wall clock) and publishes it.
+    fn close(&mut self, end_ns: u64, complete: bool) {
+        let targets = (self.targets)();
+        let mut groups = Vec::with_capacity(3 + targets.len());
+        let mut completeness = 1.0_f64;
+        if let Some(capture) = &mut self.capture {
+            let (families, share) = capture.close(&self.telemetry);
+            completeness = completeness.min(share);
+            groups.push(Group { name: Source::Kernel, families: Arc::new(families) });
+        }
+        let end_ms = i64::try_from(end_ns / 1_000_000).unwrap_or(i64::MAX);
+        if let Some(node) = &mut self.node {
+            let scraped: HashSet<&str> =
+                targets.iter().flat_map(|t| t.families.iter()).map(|f| f.name.as_ref()).collect();
+            let families: Vec<Family> = node.read(end_ms, |name| scraped.contains(name)).cloned().collect();
+            groups.push(Group { name: Source::Node, families: Arc::new(families) });
+        }
+        completeness = completeness.min(self.scrapes_done(&targets));
+        for target in &targets {
+            groups.push(Group { name: Source::Scrape, families: Arc::clone(&target.families) });
+        }
+        self.telemetry.windows.inc();
+        self.telemetry.window_completeness.set(completeness);
+        let families: Vec<Family> = self.reader.read().cloned().collect();
+        groups.push(Group { name: Source::Agent, families: Arc::new(families) });
+        let window = Published { window_end_ms: end_ms, groups, complete };
+        self.windows.send_replace(Arc::new(window));
+        self.telemetry.window_close.observe(clock::wall_ns().saturating_sub(end_ns));
+    }
+
+    /// The share of the scrapes due in the last second that were done. More than due (a late one and its successor) is all.
+    fn scrapes_done(&mut self, targets: &[Arc<TargetSnapshot>]) -> f64 {
+        let due: f64 = targets.iter().map(|t| 1.0 / t.settings.interval.as_secs_f64().max(0.001)).sum();
+        let scrapes: u64 = targets.iter().map(|t| t.scrapes).sum();
+        let done = scrapes.saturating_sub(self.scrapes);
+        self.scrapes = scrapes;
+        // An interval of more than a second is due in some windows only.
+        if due < 1.0 { 1.0 } else { (done as f64 / due.floor()).min(1.0) }
+    }
+}
+
+enum Wish {
+    None,
+    Stop,
+}
+
+/// The next whole second of the wall clock.
+fn next_second(now_ns: u64) -> u64 {
+    (now_ns / SECOND_NS + 1) * SECOND_NS
+}
+
+impl Capture {
+    fn drain(&mut self, telemetry: &Telemetry) {
+        let Self { ring, table, window_began_ns, .. } = self;
+        let mut late = 0;
+        ring.drain(usize::MAX, |bytes| match decode::record(bytes) {
+            Some(record) => {
+                late += u64::from(record.time_ns().is_some_and(|t| t < *window_began_ns));
+                take(table, &record);
+            }
+            None => drop(telemetry.decode_errors.inc()),
+        });
+        telemetry.late_records.inc_by(late);
+    }
+
+    /// Reads everything the kernel has up to now. Returns the families, and the share of the input that arrived.
+    fn close(&mut self, telemetry: &Telemetry) -> (Vec<Family>, f64) {
+        // The totals before the last records: what is counted then is in the ring, or lost.
+        let totals = self.programs.totals().unwrap_or(self.totals);
+        self.drain(telemetry);
+        let swept = self.sweep(telemetry);
+        let mut ports = Vec::new();
+        self.programs.ports(|netns, port, figures| ports.push((netns, port, *figures)));
+        for (netns, port, figures) in &ports {
+            self.listeners.waited(*netns, *port, figures);
+            if figures.listeners == 0 {
+                self.listeners.gone(*netns, *port);
+            }
+        }
+        self.window_began_ns = clock::kernel_ns();
+        self.lost.update(&totals, self.table.decoded());
+        let share = self.note(telemetry, &totals, swept);
+        let mut out = Families::default();
+        kernel::groups(&self.table, &mut out);
+        kernel::totals(&totals, &self.lost, &mut out);
+        self.listeners.write(&mut out);
+        (out.finish(tcp::ROWS), share)
+    }
+
+    fn sweep(&mut self, telemetry: &Telemetry) -> bool {
+        let Self { programs, table, listeners, buffer, .. } = self;
+        let started = clock::monotonic();
+        listeners.begin_sweep();
+        let result = programs.sweep(buffer, |bytes| {
+            decode::reports(bytes, |record| match record {
+                Some(Record::Listen(listen)) => listeners.found(&listen),
+                Some(record) => take(table, &record),
+                None => drop(telemetry.decode_errors.inc()),
+            });
+        });
+        listeners.end_sweep();
+        telemetry.sweep.observe(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        if let Err(error) = &result {
+            log::warn!("the sweep over open sockets ended early: {error}");
+        }
+        result.is_ok()
+    }
+
+    /// Tells how this window went.
+    fn note(&mut self, telemetry: &Telemetry, totals: &Totals, swept: bool) -> f64 {
+        use std::sync::atomic::Ordering::Relaxed;
+        for kind in RecordKind::ALL {
+            telemetry.events.with([kind.as_str()]).inner().store(totals.offered[kind as usize], Relaxed);
+        }
+        let lost = |cause: Loss| match cause {
+            Loss::Ring => totals.ring_full.iter().sum(),
+            Loss::Storage => totals.storage_failed,
+        };
+        for (cause, name) in [(Loss::Ring, "ring"), (Loss::Storage, "storage")] {
+            telemetry.events_lost.with([name]).inner().store(lost(cause), Relaxed);
+        }
+        let sockets = totals.swept.saturating_sub(self.totals.swept);
+        telemetry.sweep_sockets.set(i64::try_from(sockets).unwrap_or(i64::MAX));
+        telemetry.tcp_groups.set(i64::try_from(self.table.len()).unwrap_or(i64::MAX));
+        telemetry.tcp_groups_folded.inner().store(self.table.folded(), Relaxed);
+        let sum = |of: &Totals| (of.offered.iter().sum::<u64>(), of.ring_full.iter().sum::<u64>());
+        let ((offered, full), (offered_before, full_before)) = (sum(totals), sum(&self.totals));
+        self.totals = *totals;
+        let (offered, full) = (offered.saturating_sub(offered_before), full.saturating_sub(full_before));
+        let records = if offered == 0 { 1.0 } else { 1.0 - full as f64 / offered as f64 };
+        if swept { records } else { 0.0 }
+    }
+}
+
+fn take(table: &mut Table, record: &Record) {
+    match record {
+        Record::Connect(r) => table.connect(r),
+        Record::Accept(r) => table.accept(r),
+        Record::Close(r) => table.close(r),
+        Record::Activity(r) => table.activity(r),
+        Record::Spill(r) => table.spill(r),
+        // Only a sweep reports listening sockets, and hands them elsewhere.
+        Record::Listen(_) => {}
+    }
+}
