@@ -13,6 +13,7 @@ mod node;
 mod proc;
 mod readings;
 mod shard;
+mod scrape;
 mod shutdown;
 mod telemetry;
 mod trace;

@@ -1,0 +1,271 @@
+//! The task of one target: wait, fetch, decode, publish.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval_at, timeout},
+};
+
+use super::{
+    Counters,
+    decode::{Counts, DecodeError, Decoded, Decoder},
+    http::{Client, HttpError},
+    labels::TargetLabels,
+    nanos,
+    synthetic::{self, Report},
+};
+use crate::{
+    clock,
+    config::{Settings, Target, write_duration},
+    window::{Health, TargetSnapshot},
+};
+
+/// The shortest time between two messages about one target.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Why a scrape failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Http(HttpError),
+    #[error("scrape took longer than its timeout of {}", write_duration(*.0))]
+    Timeout(Duration),
+    #[error(transparent)]
+    Decode(DecodeError),
+}
+
+impl Failure {
+    /// The words for the causes, as a label's values.
+    pub(crate) const CAUSES: [&str; 8] =
+        ["connect", "http", "status", "body_limit", "encoding", "timeout", "parse", "sample_limit"];
+
+    /// An index into [`Self::CAUSES`].
+    const fn cause(&self) -> usize {
+        match self {
+            Self::Http(HttpError::Connect { .. }) => 0,
+            Self::Http(HttpError::Exchange(_)) => 1,
+            Self::Http(HttpError::Status(_)) => 2,
+            Self::Http(HttpError::BodyLimit(_)) => 3,
+            Self::Http(HttpError::Encoding(_)) => 4,
+            Self::Timeout(_) => 5,
+            Self::Decode(DecodeError::Parse(_)) => 6,
+            Self::Decode(DecodeError::SampleLimit(_)) => 7,
+        }
+    }
+}
+
+/// Scrapes one target.
+#[derive(Debug)]
+pub(super) struct Worker {
+    job: Arc<str>,
+    target: Arc<Target>,
+    settings: Settings,
+    /// The labels of the synthetic series.
+    labels: Arc<str>,
+    client: Client,
+    decoder: Decoder,
+    body: Vec<u8>,
+    scrapes: u64,
+    log: Log,
+    counters: Arc<Counters>,
+    snapshot: watch::Sender<Arc<TargetSnapshot>>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        job: Arc<str>,
+        target: Arc<Target>,
+        settings: Settings,
+        counters: Arc<Counters>,
+    ) -> (Self, watch::Receiver<Arc<TargetSnapshot>>) {
+        let (snapshot, receiver) = watch::channel(Arc::new(TargetSnapshot {
+            job: Arc::clone(&job),
+            target: Arc::clone(&target),
+            settings,
+            health: Health::Unknown,
+            last_error: Arc::from(""),
+            last_scrape_ms: 0,
+            duration: Duration::ZERO,
+            scrapes: 0,
+            families: Arc::default(),
+        }));
+        let worker = Self {
+            labels: Arc::from(TargetLabels::new(&target.labels).block()),
+            client: Client::new(Arc::clone(&target), &settings),
+            decoder: Decoder::new(&target.labels, &settings),
+            body: Vec::new(),
+            scrapes: 0,
+            log: Log::default(),
+            job,
+            target,
+            settings,
+            counters,
+            snapshot,
+        };
+        (worker, receiver)
+    }
+
+    /// Scrapes at `first` and then once an interval, for ever.
+    pub(super) async fn run(mut self, first: Instant) {
+        let mut ticks = interval_at(first.into(), self.settings.interval);
+        // A late scrape is not made up for: two bodies within one interval tell nothing new.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut due = 0;
+        loop {
+            let tick = ticks.tick().await.into_std();
+            let since = nanos(tick.saturating_duration_since(first) + self.settings.interval);
+            let due_now = since / nanos(self.settings.interval);
+            self.counters.due.fetch_add(due_now - due, Relaxed);
+            due = due_now;
+            self.scrape().await;
+        }
+    }
+
+    async fn scrape(&mut self) {
+        let last_scrape_ms = clock::wall_ms();
+        let begin = clock::monotonic();
+        let result = self.fetch_and_decode().await;
+        let now = clock::monotonic();
+        let duration = now - begin;
+        self.scrapes += 1;
+
+        let mut report = Report { duration, ..Report::default() };
+        let (mut families, failure) = match result {
+            Ok(Decoded { families, counts }) => {
+                report = Report { up: true, ..self.counted(report, counts) };
+                (families, None)
+            }
+            Err((failure, counts)) => {
+                report = self.counted(report, counts);
+                // What a failed scrape has is not kept, so nothing was added.
+                report.added = 0;
+                match failure {
+                    Failure::Http(HttpError::BodyLimit(_)) => report.body_bytes = -1.0,
+                    Failure::Http(_) | Failure::Timeout(_) => report.body_bytes = 0.0,
+                    Failure::Decode(_) => {}
+                }
+                self.decoder.forget();
+                (Vec::new(), Some(failure))
+            }
+        };
+        self.count(&report, failure.as_ref());
+        let last_error: Arc<str> =
+            failure.map_or_else(|| Arc::from(""), |failure| Arc::from(failure.to_string()));
+        self.log.scraped(&self.job, &self.target, &last_error, now);
+        // First, so that they win over series of the same name in the body.
+        families.splice(0..0, synthetic::families(&report, &self.labels));
+        self.snapshot.send_replace(Arc::new(TargetSnapshot {
+            job: Arc::clone(&self.job),
+            target: Arc::clone(&self.target),
+            settings: self.settings,
+            health: if report.up { Health::Up } else { Health::Down },
+            last_error,
+            last_scrape_ms,
+            duration,
+            scrapes: self.scrapes,
+            families: Arc::new(families),
+        }));
+        // Last, so that whoever counts a scrape as done finds its snapshot.
+        self.counters.done.fetch_add(1, Relaxed);
+    }
+
+    async fn fetch_and_decode(&mut self) -> Result<Decoded, (Failure, Counts)> {
+        let none = Counts::default();
+        let limit = self.settings.timeout;
+        let format = timeout(limit, self.client.fetch(&mut self.body))
+            .await
+            .map_err(|_| (Failure::Timeout(limit), none))?
+            .map_err(|error| (Failure::Http(error), none))?;
+        self.decoder.decode(&self.body, format).map_err(|(error, counts)| (Failure::Decode(error), counts))
+    }
+
+    fn counted(&self, report: Report, counts: Counts) -> Report {
+        let Counts { scraped, kept, added, duplicates } = counts;
+        self.counters.duplicates.fetch_add(duplicates as u64, Relaxed);
+        Report { scraped, kept, added, body_bytes: self.body.len() as f64, ..report }
+    }
+
+    fn count(&self, report: &Report, failure: Option<&Failure>) {
+        match failure {
+            None => self.counters.samples.fetch_add(report.kept as u64, Relaxed),
+            Some(failure) => self.counters.failures[failure.cause()].fetch_add(1, Relaxed),
+        };
+    }
+}
+
+/// What the log says about a target: that it went down and why, at most once a minute, and that it is back.
+#[derive(Debug, Default)]
+struct Log {
+    /// The last message said that the target is down.
+    told_down: bool,
+    told_at: Option<Instant>,
+    untold: u64,
+}
+
+/// A message.
+#[derive(Debug, PartialEq, Eq)]
+enum Message {
+    /// With the failures before it that were not told.
+    Down(u64),
+    Back,
+}
+
+impl Log {
+    fn scraped(&mut self, job: &str, target: &Target, error: &str, now: Instant) {
+        let url = &target.url;
+        match self.next(!error.is_empty(), now) {
+            Some(Message::Down(0)) => log::warn!("job `{job}`, target `{url}`: {error}"),
+            Some(Message::Down(untold)) => {
+                log::warn!(
+                    "job `{job}`, target `{url}`: {error} (and {untold} failures since the last message)"
+                );
+            }
+            Some(Message::Back) => log::info!("job `{job}`, target `{url}`: scraped again"),
+            None => {}
+        }
+    }
+
+    fn next(&mut self, failed: bool, now: Instant) -> Option<Message> {
+        if !failed {
+            // Only a failure that was told needs an end, so a flapping target is quiet too.
+            return std::mem::replace(&mut self.told_down, false).then_some(Message::Back);
+        }
+        if self.told_at.is_some_and(|told| now.saturating_duration_since(told) < QUIET) {
+            self.untold += 1;
+            return None;
+        }
+        self.told_at = Some(now);
+        self.told_down = true;
+        Some(Message::Down(std::mem::take(&mut self.untold)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_is_down_is_told_once_a_minute_and_when_it_is_back() {
+        let mut log = Log::default();
+        let start = clock::monotonic();
+        for (second, failed, expected) in [
+            (0, false, None),
+            (1, true, Some(Message::Down(0))),
+            (2, true, None),
+            (3, false, Some(Message::Back)),
+            (4, true, None),
+            (5, false, None),
+            (61, true, Some(Message::Down(2))),
+            (90, true, None),
+            (200, true, Some(Message::Down(1))),
+            (201, false, Some(Message::Back)),
+            (202, false, None),
+        ] {
+            assert_eq!(log.next(failed, start + Duration::from_secs(second)), expected, "second {second}");
+        }
+    }
+}
