@@ -24,7 +24,7 @@ pub(crate) fn sent(sk: Sk, result: i32) {
     if result <= 0 {
         return;
     }
-    let Some(x) = sk.storage(&EXCHANGES).or_else(|| socket::adopt(sk)) else { return };
+    let Some(x) = socket::exchanges(sk) else { return };
     let Some(tcp) = sk.tcp() else { return };
     let at = send_time(tcp, x);
     if x.role == CLIENT {
@@ -58,7 +58,7 @@ pub(crate) fn received(sk: Sk, result: i32, flags: i32) {
     if result <= 0 || flags & MSG_PEEK != 0 {
         return;
     }
-    let Some(x) = sk.storage(&EXCHANGES).or_else(|| socket::adopt(sk)) else { return };
+    let Some(x) = socket::exchanges(sk) else { return };
     let now = now_ns();
     let ready = x.ready_ns;
     let fresh = ready != x.ready_taken_ns && ready <= now;

@@ -12,7 +12,7 @@ use observer_abi::{
 
 use crate::{
     emit, filter,
-    kernel::{CLONED, PLAIN, Sk, SocketStorage, current_pid, now_ns, read_owner},
+    kernel::{CLONED, PLAIN, Sk, SocketStorage, now_ns, read_owner},
     listen,
 };
 
@@ -46,7 +46,9 @@ pub(crate) struct Exchanges {
     pub role: u8,
     /// Sweeps without any change.
     pub idle: u8,
-    _read_mostly: [u8; 6],
+    /// 1: a process that uses the socket was seen, and is the owner.
+    pub owned: u8,
+    _read_mostly: [u8; 5],
     _read_mostly_line: [u64; 6],
     /// When data reached the socket, the first since the program last read.
     pub ready_ns: u64,
@@ -142,9 +144,19 @@ impl Socket {
     }
 }
 
-/// The slow path of a send or receive: finds out whose the socket is, and makes its accumulators. In task context.
+/// The accumulators, for a send or receive: in the context of the process that uses the socket.
+#[inline(always)]
+pub(crate) fn exchanges(sk: Sk) -> Option<&'static mut Exchanges> {
+    match sk.storage(&EXCHANGES) {
+        Some(x) if x.owned != 0 => Some(x),
+        _ => adopt(sk),
+    }
+}
+
+/// The slow path: finds out whose the socket is, and makes its accumulators. Data that arrived first may have made them, but
+/// not in the context of a process.
 #[inline(never)]
-pub(crate) fn adopt(sk: Sk) -> Option<&'static mut Exchanges> {
+fn adopt(sk: Sk) -> Option<&'static mut Exchanges> {
     if !sk.is_tcp() || matches!(sk.state(), TCP_CLOSE | TCP_LISTEN | TCP_SYN_SENT | TCP_SYN_RECV) {
         return None;
     }
@@ -152,11 +164,14 @@ pub(crate) fn adopt(sk: Sk) -> Option<&'static mut Exchanges> {
     if !socket.is_established() {
         pick_up(sk, socket);
     }
-    if socket.id.flags & FLAG_OWNER == 0 || (socket.is(Role::Server) && socket.id.pid != current_pid()) {
+    // What was inherited from the listener names the process that listens, which may have handed the connection on.
+    if socket.id.flags & FLAG_OWNER == 0 {
         socket.own();
         socket.watch();
     }
-    accumulators(sk, socket)
+    let exchanges = accumulators(sk, socket)?;
+    exchanges.owned = 1;
+    Some(exchanges)
 }
 
 /// The accumulators of a socket whose state is there. In any context.
