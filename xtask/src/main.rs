@@ -8,6 +8,7 @@ mod setup;
 mod test;
 mod tidy;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::{env, process::ExitCode};
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   run [-- ARGS]       set up, build and start the agent, with these arguments after `observer run`
   test                set up and run everything that must hold before a change lands; as root
   tidy                check the project's own rules; part of `test`
+  vm [KERNEL ...]     run the static agent on other kernels under QEMU: 5.10, 6.1, 6.12, newest; all if none is named
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["run", "--", args @ ..] => run::run(args),
         ["test"] => test::run(),
         ["tidy"] => tidy::run(),
+        ["vm", kernels @ ..] => vm::run(kernels),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -18,3 +18,11 @@ pub(crate) fn run(tests: bool) -> Result<()> {
     }
     Ok(())
 }
+
+/// What `cargo xtask vm` boots other kernels with.
+pub(crate) fn install_emulator() -> Result<()> {
+    apt::install(
+        "a machine to boot other kernels on, and a shell for it",
+        &["qemu-system-x86", "busybox-static"],
+    )
+}

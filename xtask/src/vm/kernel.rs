@@ -1,0 +1,131 @@
+//! Kernels of other Debians. Nothing of this machine's own package lists changes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::Kernel;
+use crate::{
+    failure::{Failure, Result},
+    process, workspace,
+};
+
+/// The kernel built for virtual machines: small, and all that it needs to boot is built in.
+const META: &str = "linux-image-cloud-amd64";
+
+/// The bootable image, downloaded once.
+pub(super) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
+    let dir = workspace::tools().join("kernels").join(kernel.name);
+    if let Some(image) = image(&dir) {
+        return Ok(image);
+    }
+    let apt = Apt::new(kernel.suite, dir.join("apt"))?;
+    eprintln!("vm: downloading the kernel of {} into .tools", kernel.suite);
+    process::run_quietly(apt.command("apt-get").args(["-qq", "update"]))?;
+    let package = package(&apt)?;
+    process::run_quietly(apt.command("apt-get").args(["-qq", "download", &package]).current_dir(&dir))?;
+    let downloaded = files(&dir).into_iter().find(|file| file.extension().is_some_and(|end| end == "deb"));
+    let deb = downloaded.ok_or_else(|| Failure::new(format!("`{package}` was not downloaded")))?;
+    process::run(process::command("dpkg-deb").arg("-x").args([&deb, &dir]))?;
+    image(&dir).ok_or_else(|| Failure::new(format!("`{package}` has no kernel in it")))
+}
+
+/// The package with the image in it.
+fn package(apt: &Apt) -> Result<String> {
+    let mut package = META.to_owned();
+    // The first names the second; since 7.0 that one names a third.
+    for part in ["linux-image-", "linux-binary-"] {
+        let shown = process::output(apt.command("apt-cache").args(["show", "--no-all-versions", &package]))?;
+        if let Some(next) = depended(&shown, part) {
+            package = next.to_owned();
+        }
+    }
+    Ok(package)
+}
+
+/// The first dependency whose name starts like that.
+fn depended<'a>(shown: &'a str, part: &str) -> Option<&'a str> {
+    let line = shown.lines().find_map(|line| line.strip_prefix("Depends: "))?;
+    line.split([',', '|', ' ']).find(|word| word.starts_with(part))
+}
+
+fn image(dir: &Path) -> Option<PathBuf> {
+    files(&dir.join("boot")).into_iter().find(|file| file.to_string_lossy().contains("vmlinuz"))
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    dir.read_dir().map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+}
+
+/// apt for another suite, with lists of its own.
+struct Apt {
+    dir: PathBuf,
+}
+
+impl Apt {
+    fn new(suite: &str, dir: PathBuf) -> Result<Self> {
+        let targets = process::output(process::command("apt-get").args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI)",
+            "Created-By: Packages",
+        ]))?;
+        let mirror = targets
+            .lines()
+            .find(|uri| uri.ends_with("/debian/"))
+            .ok_or_else(|| Failure::new("this machine's apt knows no Debian mirror"))?;
+        let make = || {
+            for part in ["lists/partial", "cache/archives/partial", "none"] {
+                fs::create_dir_all(dir.join(part))?;
+            }
+            fs::write(dir.join("status"), "")?;
+            let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+            fs::write(dir.join("sources.list"), format!("deb [signed-by={keys}] {mirror} {suite} main\n"))
+        };
+        make().map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+        Ok(Self { dir })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = process::command(program);
+        let places = [
+            ("Dir::Etc::sourcelist", "sources.list"),
+            ("Dir::Etc::sourceparts", "none"),
+            ("Dir::Etc::preferencesparts", "none"),
+            ("Dir::State::lists", "lists"),
+            ("Dir::State::status", "status"),
+            ("Dir::Cache", "cache"),
+        ];
+        for (key, place) in places {
+            command.args(["-o", &format!("{key}={}", self.dir.join(place).display())]);
+        }
+        // Its usual user cannot write into the checkout.
+        command.args(["-o", "APT::Sandbox::User=root"]);
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_named_by_the_package_for_the_newest() {
+        let shown =
+            "Package: linux-image-cloud-amd64\nDepends: linux-image-6.1.0-50-cloud-amd64 (= 6.1.176-1)\n";
+        assert_eq!(depended(shown, "linux-image-"), Some("linux-image-6.1.0-50-cloud-amd64"));
+    }
+
+    #[test]
+    fn older_images_have_no_second_package() {
+        assert_eq!(depended("Depends: kmod, linux-base (>= 4.3~)\n", "linux-binary-"), None);
+    }
+
+    #[test]
+    fn alternatives_are_told_apart() {
+        let shown = "Depends: dracut | linux-initramfs-tool, linux-binary-7.3.4-cloud-amd64 (= 7.3.4-1)\n";
+        assert_eq!(depended(shown, "linux-binary-"), Some("linux-binary-7.3.4-cloud-amd64"));
+    }
+}
