@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
   run [-- ARGS]       set up, build and start the agent, with these arguments after `observer run`
   test                set up and run everything that must hold before a change lands; as root
   tidy                check the project's own rules; part of `test`
-  vm [KERNEL ...]     run the static agent on other kernels under QEMU: 5.10, 6.1, 6.12, newest; all if none is named
+  vm [KERNEL ...]     run the static agent on other kernels under QEMU: 6.1, 6.12, newest; all if none is named
 ";
 
 fn main() -> ExitCode {

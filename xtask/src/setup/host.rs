@@ -32,7 +32,7 @@ pub(crate) fn is_root() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| effective_user(&status) == Some(0))
 }
 
-/// Batched socket storage iteration and `tp_btf` on tcp tracepoints are there from 5.8 on.
+/// 5.11 gave socket storage to tracing programs, 5.12 atomics that return the old value.
 fn old_kernel(release: &str) -> Option<String> {
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
     let version = (numbers.next()?, numbers.next()?);
@@ -66,17 +66,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernel_5_4_is_too_old() {
-        assert!(old_kernel("5.4.0-150-generic").is_some());
+    fn kernel_5_10_is_too_old() {
+        assert!(old_kernel("5.10.0-46-cloud-amd64").is_some());
     }
 
     #[test]
-    fn kernel_5_10_is_new_enough() {
-        assert_eq!(old_kernel("5.10.0-46-cloud-amd64"), None);
+    fn kernel_5_15_is_new_enough() {
+        assert_eq!(old_kernel("5.15.0-150-generic"), None);
     }
 
     #[test]
-    fn kernel_6_1_is_newer_than_5_10() {
+    fn kernel_6_1_is_newer_than_5_12() {
         assert_eq!(old_kernel("6.1.0"), None);
     }
 

@@ -51,8 +51,14 @@ fn depended<'a>(shown: &'a str, part: &str) -> Option<&'a str> {
     line.split([',', '|', ' ']).find(|word| word.starts_with(part))
 }
 
+/// Newer packages have it beside the modules.
 fn image(dir: &Path) -> Option<PathBuf> {
-    files(&dir.join("boot")).into_iter().find(|file| file.to_string_lossy().contains("vmlinuz"))
+    let modules = files(&dir.join("usr/lib/modules"));
+    let places = modules.iter().flat_map(|release| files(release));
+    files(&dir.join("boot"))
+        .into_iter()
+        .chain(places)
+        .find(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")))
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
