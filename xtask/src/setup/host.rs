@@ -36,8 +36,8 @@ pub(crate) fn is_root() -> bool {
 fn old_kernel(release: &str) -> Option<String> {
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
     let version = (numbers.next()?, numbers.next()?);
-    (version < (5, 10))
-        .then(|| format!("kernel {release} is too old: the agent watches TCP on 5.10 and newer"))
+    (version < (5, 12))
+        .then(|| format!("kernel {release} is too old: the agent watches TCP on 5.12 and newer"))
 }
 
 fn effective_user(status: &str) -> Option<u32> {
