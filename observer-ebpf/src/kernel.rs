@@ -11,7 +11,7 @@ use aya_ebpf::{
     helpers::generated::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_get_socket_cookie,
         bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_seq_write, bpf_sk_storage_delete, bpf_sk_storage_get,
-        bpf_skc_to_tcp_sock,
+        bpf_skc_to_tcp_sock, bpf_sock_from_file,
     },
 };
 use observer_abi::record::Identity;
@@ -26,7 +26,7 @@ offsets! {
     SK_FAMILY, SK_STATE, SK_DADDR, SK_RCV_SADDR, SK_DPORT, SK_NUM, SK_V6_DADDR, SK_V6_RCV_SADDR, SK_NET, SK_PROTOCOL, SK_ERR,
     SK_SHUTDOWN, SK_FLAGS, SK_ACK_BACKLOG, SK_MAX_ACK_BACKLOG, SK_DROPS, NET_INUM, ICSK_CA_STATE, TP_SRTT_US, TP_RTT_MIN,
     TP_TOTAL_RETRANS, TP_BYTES_SENT, TP_BYTES_RETRANS, TP_BYTES_RECEIVED, TP_CLOCK_CACHE, TP_FIRST_TX, TP_COPIED_SEQ,
-    TP_RCVQ_TIME, TASK_GROUP_LEADER, TASK_COMM, TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX_FDS, FILE_PRIVATE, SOCKET_SK, SOCKET_STATE,
+    TP_RCVQ_TIME, TASK_GROUP_LEADER, TASK_COMM, TASK_TGID, TASK_CGROUPS, CSS_SET_CGROUP, CGROUP_KN, KERNFS_ID, TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX_FDS, FILE_PRIVATE, SOCKET_SK, SOCKET_STATE,
 }
 
 /// A socket pointer the verifier knows the type of: a tracepoint's or an iterator's argument.
@@ -155,15 +155,19 @@ impl Sk {
         unsafe { bpf_get_socket_cookie(self.0) }
     }
 
-    /// A `struct sock_common` as the full TCP socket it may be (time-wait and request sockets are not).
+    /// The socket behind a `struct file`, if it is one.
     #[inline(always)]
-    pub(crate) fn as_full(self) -> Option<Self> {
-        if self.is_null() {
+    pub(crate) fn of_file(file: *mut c_void) -> Option<Self> {
+        if file.is_null() {
             return None;
         }
-        // SAFETY: the helper checks the socket and answers null for any other kind.
-        let tcp = unsafe { bpf_skc_to_tcp_sock(self.0) };
-        if tcp.is_null() { None } else { Some(Self(tcp.cast())) }
+        // SAFETY: the helper checks the file and answers null for any other kind.
+        let socket = unsafe { bpf_sock_from_file(file.cast()) };
+        if socket.is_null() {
+            return None;
+        }
+        let sk: *mut c_void = load(socket.cast_const().cast(), &SOCKET_SK);
+        if sk.is_null() { None } else { Some(Self(sk)) }
     }
 
     #[inline(always)]
@@ -349,10 +353,37 @@ pub(crate) fn read_owner(id: &mut Identity) {
     // SAFETY: the helper has no precondition.
     id.cgroup = unsafe { bpf_get_current_cgroup_id() };
     // SAFETY: the helper has no precondition.
-    let task: *const u8 = unsafe { bpf_get_current_task_btf() }.cast_const().cast();
-    let leader: *const u8 = load(task, &TASK_GROUP_LEADER);
-    // The leader's name is the program's; a thread's own name is often that of a pool.
-    id.comm = load(leader, &TASK_COMM);
+    Task(unsafe { bpf_get_current_task_btf() }.cast_const().cast()).read_name(id);
+}
+
+/// A task that the verifier knows the type of.
+#[derive(Clone, Copy)]
+pub(crate) struct Task(*const u8);
+
+impl Task {
+    /// Takes an iterator's `struct task_struct`.
+    #[inline(always)]
+    pub(crate) fn new(task: *mut c_void) -> Option<Self> {
+        if task.is_null() { None } else { Some(Self(task.cast_const().cast())) }
+    }
+
+    /// The leader's name is the program's; a thread's own name is often that of a pool.
+    #[inline(always)]
+    fn read_name(self, id: &mut Identity) {
+        let leader: *const u8 = load(self.0, &TASK_GROUP_LEADER);
+        id.comm = load(leader, &TASK_COMM);
+    }
+
+    /// Fills in the owner, of a task that is not the current one.
+    #[inline(always)]
+    pub(crate) fn read(self, id: &mut Identity) {
+        id.pid = load(self.0, &TASK_TGID);
+        self.read_name(id);
+        let cgroups: *const u8 = load(self.0, &TASK_CGROUPS);
+        let cgroup: *const u8 = load(cgroups, &CSS_SET_CGROUP);
+        let node: *const u8 = load(cgroup, &CGROUP_KN);
+        id.cgroup = load(node, &KERNFS_ID);
+    }
 }
 
 /// Adds to a value that another CPU may be adding to or draining.

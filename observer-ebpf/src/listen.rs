@@ -13,7 +13,7 @@ use observer_abi::{
 
 use crate::{
     emit,
-    kernel::{PLAIN, Sk, SocketStorage, add, add32, now_ns, write_report},
+    kernel::{PLAIN, Sk, SocketStorage, Task, add, add32, now_ns, write_report},
     socket::{self, SOCKETS},
 };
 
@@ -122,18 +122,24 @@ pub(crate) fn report(sk: Sk, seq: *mut seq_file) {
     write_report(seq, &report);
 }
 
-/// A socket found while the agent starts: from here on it is known. Listening sockets come first, so that the others' roles are
-/// clear.
+/// A socket found while the agent starts: from here on it is known. Listening sockets are looked for first, so that the others'
+/// roles are clear. Of processes that share a socket the first is the owner.
 #[inline(always)]
-pub(crate) fn seed(sk: Sk) {
-    let Some(sk) = sk.as_full() else { return };
+pub(crate) fn seed(sk: Sk, task: Task) {
     let state = sk.state();
-    if sk.storage(&SOCKETS).is_some() || matches!(state, TCP_CLOSE | TCP_SYN_SENT | TCP_SYN_RECV) {
+    let first_pass = emit::control().is_some_and(|c| c.seed_listeners != 0);
+    if !sk.is_tcp()
+        || (state == TCP_LISTEN) != first_pass
+        || matches!(state, TCP_CLOSE | TCP_SYN_SENT | TCP_SYN_RECV)
+        || sk.storage(&SOCKETS).is_some_and(|socket| socket.id.role != 0)
+    {
         return;
     }
+    let Some(socket) = socket::make(sk) else { return };
+    task.read(&mut socket.id);
     if state == TCP_LISTEN {
         begin(sk, false);
-    } else if let Some(socket) = socket::make(sk) {
+    } else {
         socket::pick_up(sk, socket);
     }
     if let Some(totals) = emit::totals()

@@ -19,7 +19,7 @@ use aya_ebpf::{
 };
 use core::ffi::c_void;
 
-use kernel::Sk;
+use kernel::{Sk, Task};
 
 /// A TCP socket changes its state (`include/trace/events/sock.h`).
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -143,11 +143,14 @@ extern "C" fn sweep_listeners(ctx: *mut c_void) -> i32 {
     0
 }
 
-/// Finds the sockets that listen already: `{meta, sk_common, uid}`.
+/// Finds the sockets that are there already, and whose they are: `{meta, task, fd, file}`.
 #[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/tcp")]
+#[unsafe(link_section = "iter/task_file")]
 extern "C" fn seed(ctx: *mut c_void) -> i32 {
-    listen::seed(Sk::new(IterContext(ctx).word(1)));
+    let ctx = IterContext(ctx);
+    if let (Some(task), Some(sk)) = (Task::new(ctx.word(1)), Sk::of_file(ctx.word(3))) {
+        listen::seed(sk, task);
+    }
     0
 }
 

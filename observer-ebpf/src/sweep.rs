@@ -2,9 +2,7 @@
 //!
 //! Reports go through the iterator's own file, which has flow control: a sweep loses nothing, however many sockets there are.
 
-use aya_ebpf::{
-    bindings::seq_file, btf_maps::PerCpuArray, helpers::generated::bpf_seq_write, macros::btf_map,
-};
+use aya_ebpf::{bindings::seq_file, btf_maps::PerCpuArray, macros::btf_map};
 use observer_abi::record::{Activity, SLOTS, Slots};
 
 use crate::{

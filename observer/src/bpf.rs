@@ -81,13 +81,16 @@ struct Shared<T>(T);
 // SAFETY: only used with observer-abi's layouts, which are `repr(C)` integers without padding.
 unsafe impl<T: Copy + 'static> aya::Pod for Shared<T> {}
 
+type ControlMap = Array<MapData, Shared<Control>>;
+
 /// The loaded programs. Dropping them takes everything out of the kernel.
 pub(crate) struct Programs {
     ebpf: Ebpf,
     btf: Arc<Btf>,
     features: Vec<Feature>,
     level: Level,
-    control: Array<MapData, Shared<Control>>,
+    /// Held so that the programs can be told something new.
+    _control: ControlMap,
     totals: PerCpuArray<MapData, Shared<Totals>>,
     ports: HashMap<MapData, u64, Shared<Port>>,
     sockets: MapIterator,
@@ -117,18 +120,24 @@ impl Programs {
 
         let mut features: Vec<_> =
             offsets.degraded.into_iter().map(|(name, reason)| Feature::missing(name, reason)).collect();
-        // Before the first program is attached: a socket must not be counted both as found and as new.
-        features.push(seed(&mut ebpf, &btf));
-        attach::required(&mut ebpf, &btf)?;
-        features.extend(attach::optional(&mut ebpf, &btf, &types));
-        let control = Control {
+        let mut control: ControlMap = map(&mut ebpf, "CONTROL")?;
+        let mut settings = Control {
             filter: options.filter.unwrap_or_default(),
-            connect_exit: u32::from(
-                features.iter().any(|f| f.name == features::CONNECT_EXIT && f.is_available()),
-            ),
             // A quarter full: the tick then comes too late for a burst that goes on.
             wake_bytes: ring_bytes / 4,
+            ..Control::default()
         };
+        let set = |control: &mut ControlMap, settings| {
+            control.set(0, Shared(settings), 0).map_err(|source| LoadError::Map { name: "CONTROL", source })
+        };
+        set(&mut control, settings)?;
+        // Before the first program is attached: a socket must not be counted both as found and as new.
+        features.push(seed(&mut ebpf, &btf, &mut control));
+        attach::required(&mut ebpf, &btf)?;
+        features.extend(attach::optional(&mut ebpf, &btf, &types));
+        let tells = features.iter().any(|f| f.name == features::CONNECT_EXIT && f.is_available());
+        settings.connect_exit = u32::from(tells);
+        set(&mut control, settings)?;
         let sockets = iterator(&mut ebpf, &btf, "sweep_sockets", "EXCHANGES").map_err(LoadError::Sweep)?;
         let listeners = match iterator(&mut ebpf, &btf, "sweep_listeners", "LISTENERS") {
             Ok(iterator) => Some(iterator),
@@ -138,7 +147,7 @@ impl Programs {
             }
         };
         let mut programs = Self {
-            control: map(&mut ebpf, "CONTROL")?,
+            _control: control,
             totals: map(&mut ebpf, "TOTALS")?,
             ports: map(&mut ebpf, "PORTS")?,
             ebpf,
@@ -149,10 +158,6 @@ impl Programs {
             listeners,
             exchange_links: Vec::new(),
         };
-        programs
-            .control
-            .set(0, Shared(control), 0)
-            .map_err(|source| LoadError::Map { name: "CONTROL", source })?;
         let ring = Ring::new(map(&mut programs.ebpf, "EVENTS")?);
         programs.features.extend(attach::load_exchanges(&mut programs.ebpf, &programs.btf, &types));
         programs.set_level(options.level);
@@ -237,17 +242,22 @@ impl Programs {
     }
 }
 
-/// Finds the sockets that are there already, in the agent's own network namespace.
-fn seed(ebpf: &mut Ebpf, btf: &Btf) -> Feature {
-    let run = |ebpf: &mut Ebpf| -> Result<(), Box<dyn std::error::Error>> {
+/// Finds the sockets that are there already and whose they are, in every network namespace: a walk over all open files, for
+/// listening sockets first.
+fn seed(ebpf: &mut Ebpf, btf: &Btf, control: &mut ControlMap) -> Feature {
+    let mut run = || -> Result<(), Box<dyn std::error::Error>> {
         let program: &mut Iter = ebpf.program_mut("seed").ok_or("no such program")?.try_into()?;
-        program.load("tcp", btf)?;
-        let id = program.attach()?;
-        let mut file = program.take_link(id)?.into_file()?;
-        std::io::copy(&mut file, &mut std::io::sink())?;
+        program.load("task_file", btf)?;
+        for seed_listeners in [1, 0] {
+            let Shared(settings) = control.get(&0, 0)?;
+            control.set(0, Shared(Control { seed_listeners, ..settings }), 0)?;
+            let id = program.attach()?;
+            let mut file = program.take_link(id)?.into_file()?;
+            std::io::copy(&mut file, &mut std::io::sink())?;
+        }
         Ok(())
     };
-    match run(ebpf) {
+    match run() {
         Ok(()) => Feature::available("seed"),
         Err(error) => Feature::missing("seed", features::chain(&*error)),
     }

@@ -55,6 +55,10 @@ pub struct Control {
     pub connect_exit: u32,
     /// Records in the ring, in bytes, at which the agent is woken before its next tick.
     pub wake_bytes: u32,
+    /// 1: the search for sockets that are there already looks for listening ones, 0: for the others.
+    pub seed_listeners: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// An address as the halves [`Network`] compares.
