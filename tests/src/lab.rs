@@ -40,7 +40,7 @@ impl Lab {
     #[must_use]
     pub fn new() -> Self {
         // 21 bits: a /29 of 10.0.0.0/8 each.
-        let number = (std::process::id() % (1 << 11)) << 10 | NEXT.fetch_add(1, Relaxed) % (1 << 10);
+        let number = ((std::process::id() % (1 << 11)) << 10) | (NEXT.fetch_add(1, Relaxed) % (1 << 10));
         let lab = Self { client: Netns::new(), server: Netns::new(), number, delay: None };
         lab.client.ip(&format!("link add c0 type veth peer name s0 netns {}", lab.server.path()));
         for (host, link, four, six) in [

@@ -1,16 +1,18 @@
 //! The lives a TCP connection can lead: how each is brought about, what the program sees, what the kernel counts, and
 //! which rows it must leave.
 
+mod rows;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use self::table::LIFECYCLES;
+pub use self::{rows::Sight, table::LIFECYCLES};
 use crate::{
     cgroup::Cgroup,
     clock,
     counters::Counters,
     lab::{Family, Lab},
+    parallel,
     program::{Program, Start},
     serve::{Listen, Then},
 };
@@ -38,7 +40,7 @@ pub struct Lifecycle {
     /// The server's `close` rows.
     pub server_closes: &'static [&'static str],
     /// Attempts for which no SYN was sent, though they are no local errors: not in `ActiveOpens`.
-    pub unsent: usize,
+    pub unsent: u32,
     /// Handshakes that died in the server before there was a socket: in its `AttemptFails`, without a row.
     pub embryonic: usize,
     /// Counters that must have moved, written `client NAME` or `server NAME`.
@@ -113,6 +115,11 @@ impl Lifecycle {
         format!("s-{}", self.name).chars().take(15).collect()
     }
 
+    /// Whether its connections are taken from the listen queue.
+    fn is_accepted(&self) -> bool {
+        matches!(&self.listen, Some(Listen { then: Then::Play(_), .. }))
+    }
+
     /// Leads the life once, and checks what the programs saw and what the kernel counted.
     ///
     /// # Errors
@@ -177,7 +184,7 @@ impl Lifecycle {
     /// - `PassiveOpens` counts the `accept` rows: a socket that came of a SYN to a listening one.
     fn check_counters(&self, client: &Counters, server: &Counters) -> Result<(), String> {
         let outcomes = || self.connects.iter().filter_map(|row| row.split(' ').next());
-        let sent = outcomes().filter(|outcome| *outcome != "local_error").count() - self.unsent;
+        let sent = outcomes().filter(|outcome| *outcome != "local_error").count() - self.unsent as usize;
         let failed = outcomes().filter(|outcome| NETWORK_FAILURES.contains(outcome)).count();
         for (side, counters, name, expected) in [
             ("client", client, "ActiveOpens", sent),
@@ -242,4 +249,25 @@ impl Fault {
             Self::ForbidConnect => cgroup.insert(Cgroup::new()).forbid_connect(),
         }
     }
+}
+
+/// Every life over every IP version it exists for.
+#[must_use]
+pub fn all() -> Vec<(&'static Lifecycle, Family)> {
+    LIFECYCLES.iter().flat_map(|life| life.families.iter().map(move |family| (life, *family))).collect()
+}
+
+/// Leads lives, several at a time.
+///
+/// # Errors
+/// Says which were not what they should have been.
+pub fn play(lives: &[(&'static Lifecycle, Family)]) -> Result<Vec<Played>, String> {
+    let (mut played, mut failed) = (Vec::new(), Vec::new());
+    for result in parallel::map(lives, |(life, family)| life.play(*family)) {
+        match result {
+            Ok(one) => played.push(one),
+            Err(error) => failed.push(error),
+        }
+    }
+    if failed.is_empty() { Ok(played) } else { Err(failed.join("\n")) }
 }

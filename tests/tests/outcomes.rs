@@ -1,0 +1,43 @@
+//! The outcome matrix: every attempt to connect ends in exactly one row, with the right outcome, error and owner, and the
+//! rows add up to the kernel's own counters.
+
+use observer_tests::{
+    lifecycle::{Sight, all, play},
+    observer::{Trace, Traced},
+    privileges::Privileges,
+};
+
+/// Leads every life under one trace and holds the rows against them.
+fn matrix(privileges: Privileges, sight: Sight) -> Traced {
+    let trace = Trace::start(privileges, &[]);
+    let played = play(&all()).unwrap_or_else(|failures| panic!("{failures}"));
+    let expected = played.iter().map(|life| life.expected_rows(sight)).sum();
+    // Whether they come or not, what is missing is told below.
+    let _ = trace.reaches(expected, |row| played.iter().any(|life| life.owns(row)));
+    let traced = trace.stop();
+    let wrong: Vec<String> = played.iter().filter_map(|life| life.check_rows(&traced.rows, sight)).collect();
+    assert!(
+        wrong.is_empty(),
+        "{} of {} lives have wrong rows:\n{}",
+        wrong.len(),
+        played.len(),
+        wrong.join("\n")
+    );
+    assert_eq!(traced.code, Some(0), "{}", traced.stderr);
+    traced
+}
+
+#[test]
+fn every_attempt_ends_in_one_row() {
+    let _ = matrix(Privileges::Root, Sight::Full);
+}
+
+#[test]
+fn least_privileges_cost_only_what_is_said() {
+    let traced = matrix(Privileges::Least, Sight::NoConnectExit);
+    assert!(
+        traced.stderr.lines().any(|line| line.contains("`connect_exit`") && line.contains("not available")),
+        "the missing connect exit is not named:\n{}",
+        traced.stderr
+    );
+}
