@@ -8,7 +8,7 @@ mod yaml;
 use std::{fs, io, path::Path, time::Duration};
 
 pub(crate) use self::{
-    duration::{parse as parse_duration, write as write_duration},
+    duration::write as write_duration,
     target::{Flag, Target},
 };
 

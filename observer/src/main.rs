@@ -13,6 +13,7 @@ mod node;
 mod proc;
 mod readings;
 mod scrape;
+mod serve;
 mod shard;
 mod shutdown;
 mod telemetry;

@@ -15,16 +15,17 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
-pub(crate) use self::target::Failure;
-use self::target::Worker;
+use self::target::{Failure, Worker};
 use crate::{
     clock,
     config::{Job, Target},
+    telemetry::Telemetry,
     window::TargetSnapshot,
 };
 
@@ -36,34 +37,56 @@ pub(crate) struct Scraper {
     supervisor: JoinHandle<()>,
 }
 
-/// Totals over all targets since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+/// What the targets count together.
+#[derive(Debug)]
+struct Counters {
+    due: AtomicU64,
+    done: AtomicU64,
+    skipped: Counter,
+    success: Counter,
+    /// In the order of [`Failure::RESULTS`].
+    failures: [Counter; Failure::RESULTS.len()],
+    samples: Counter,
+    body_bytes: Counter,
+    duplicates: Counter,
+    over_limit: Counter,
+}
+
+impl Counters {
+    fn new(telemetry: &Telemetry) -> Self {
+        let result = |result| telemetry.scrapes.with([result]);
+        let refused = |cause| telemetry.scrape_samples_refused.with([cause]);
+        Self {
+            due: AtomicU64::default(),
+            done: AtomicU64::default(),
+            skipped: result("skipped"),
+            success: result("success"),
+            failures: Failure::RESULTS.map(result),
+            samples: telemetry.scrape_samples.clone(),
+            body_bytes: telemetry.scrape_body_bytes.clone(),
+            duplicates: refused("duplicate"),
+            over_limit: refused("sample_limit"),
+        }
+    }
+}
+
+/// How far the scrapes are, over all targets since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
     /// Scrapes whose time has come, those skipped because the one before was late included.
     pub(crate) due: u64,
     /// Scrapes that ended, well or not.
     pub(crate) done: u64,
-    /// Samples of scrapes that ended well.
-    pub(crate) samples: u64,
-    /// Samples left out because their series stood in the body before.
-    pub(crate) duplicates: u64,
-    /// Scrapes that did not end well, by cause in the order of [`Failure::CAUSES`].
-    pub(crate) failures: [u64; Failure::CAUSES.len()],
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    due: AtomicU64,
-    done: AtomicU64,
-    samples: AtomicU64,
-    duplicates: AtomicU64,
-    failures: [AtomicU64; Failure::CAUSES.len()],
 }
 
 impl Scraper {
     /// Starts to scrape every target of the jobs, until `shutdown`.
-    pub(crate) fn spawn(jobs: &[Job], shutdown: impl Future<Output = ()> + Send + 'static) -> Self {
-        let counters = Arc::new(Counters::default());
+    pub(crate) fn spawn(
+        jobs: &[Job],
+        telemetry: &Telemetry,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let counters = Arc::new(Counters::new(telemetry));
         let mut snapshots = Vec::new();
         let mut tasks = JoinSet::new();
         let (now, wall_ns) = (clock::monotonic(), clock::wall_ns());
@@ -82,6 +105,7 @@ impl Scraper {
                 snapshots.push(snapshot);
             }
         }
+        telemetry.scrape_targets.set(i64::try_from(snapshots.len()).unwrap_or(i64::MAX));
         let supervisor = tokio::spawn(async move {
             shutdown.await;
             tasks.shutdown().await;
@@ -94,18 +118,11 @@ impl Scraper {
         self.snapshots.iter().map(|snapshot| Arc::clone(&snapshot.borrow())).collect()
     }
 
-    /// The totals of now.
-    pub(crate) fn totals(&self) -> Totals {
-        let Counters { due, done, samples, duplicates, failures } = &*self.counters;
+    /// The progress of now.
+    pub(crate) fn progress(&self) -> Progress {
         // `done` first: a scrape that ends in between must not make more done than due.
-        let done = done.load(Relaxed);
-        Totals {
-            due: due.load(Relaxed),
-            done,
-            samples: samples.load(Relaxed),
-            duplicates: duplicates.load(Relaxed),
-            failures: failures.each_ref().map(|failures| failures.load(Relaxed)),
-        }
+        let done = self.counters.done.load(Relaxed);
+        Progress { due: self.counters.due.load(Relaxed), done }
     }
 
     /// Waits until all tasks have ended, which they do only behind `shutdown`.

@@ -91,6 +91,8 @@ telemetry! {
     scrape_body_bytes: Counter = SCRAPE_BODY_BYTES,
     scrape_samples: Counter = SCRAPE_SAMPLES,
     scrape_samples_refused: Labelled<Counter> = SCRAPE_SAMPLES_REFUSED,
+    page_samples_dropped: Labelled<Gauge> = PAGE_SAMPLES_DROPPED,
+    http_connections_refused: Counter = HTTP_CONNECTIONS_REFUSED,
     http_requests: Labelled<Counter> = HTTP_REQUESTS,
 }
 

@@ -34,10 +34,13 @@ rows! { AGENT_ROWS:
     GROUPS_FOLDED = Counter "observer_tcp_groups_folded", [], "Records counted under `(other)` because the groups were used up.";
     SCRAPE_TARGETS = Gauge "observer_scrape_targets", [], "Targets scraped.";
     SCRAPES = Counter "observer_scrapes", ["result"],
-        "Scrapes by result: success, connect, timeout, status, too_large, malformed, skipped.";
+        "Scrapes by result: success, connect, timeout, protocol, status, too_large, malformed, skipped.";
     SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
     SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause.";
+    PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],
+        "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type).";
+    HTTP_CONNECTIONS_REFUSED = Counter "observer_http_connections_refused", [], "Connections to the agent's own HTTP server that were over its limit.";
     HTTP_REQUESTS = Counter "observer_http_requests", ["path", "code"], "Requests to the agent's own HTTP server.";
 }
 

@@ -14,4 +14,5 @@ rows! { ROWS:
     SAMPLES = Gauge "scrape_samples_scraped", ["job", "instance"], "Samples in the last body.";
     SAMPLES_KEPT = Gauge "scrape_samples_post_metric_relabeling", ["job", "instance"], "Samples left after relabelling.";
     SERIES_ADDED = Gauge "scrape_series_added", ["job", "instance"], "Series in the last body that were not in the one before.";
+    BODY_SIZE = Gauge "scrape_body_size_bytes", ["job", "instance"], "Size of the last body; 0 if there was none, -1 if it was over its limit.";
 }

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use observer_aggregate::family::{Family, Kind, Sample, Suffix};
+use observer_aggregate::family::{Family, Sample};
+
+use crate::metrics::{Metric, target};
 
 /// What is known when a scrape has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -19,32 +21,25 @@ pub(super) struct Report {
     pub(super) body_bytes: f64,
 }
 
-/// Name, unit, help text and value of each.
-type Row = (&'static str, &'static str, &'static str, fn(&Report) -> f64);
-
-const ROWS: [Row; 6] = [
-    ("up", "", "Whether the last scrape of the target succeeded.", |r| f64::from(u8::from(r.up))),
-    ("scrape_duration_seconds", "seconds", "Time the last scrape took.", |r| r.duration.as_secs_f64()),
-    ("scrape_samples_scraped", "", "Samples the target exposed.", |r| r.scraped as f64),
-    ("scrape_samples_post_metric_relabeling", "", "Samples left after metric relabeling.", |r| r.kept as f64),
-    ("scrape_series_added", "", "Series that the scrape before did not have.", |r| r.added as f64),
-    ("scrape_body_size_bytes", "bytes", "Size of the last body; -1 if it was over its limit.", |r| {
-        r.body_bytes
-    }),
+/// The row of each family, and its value.
+const VALUES: [(Metric, fn(&Report) -> f64); 6] = [
+    (target::UP, |r| f64::from(u8::from(r.up))),
+    (target::DURATION, |r| r.duration.as_secs_f64()),
+    (target::SAMPLES, |r| r.scraped as f64),
+    (target::SAMPLES_KEPT, |r| r.kept as f64),
+    (target::SERIES_ADDED, |r| r.added as f64),
+    (target::BODY_SIZE, |r| r.body_bytes),
 ];
 
 /// The families, one series each.
 pub(super) fn families(report: &Report, labels: &Arc<str>) -> impl Iterator<Item = Family> {
-    ROWS.iter().map(move |(name, unit, help, value)| Family {
-        name: (*name).into(),
-        kind: Kind::Gauge,
-        help: (*help).into(),
-        unit: (*unit).into(),
+    VALUES.iter().map(move |(metric, value)| Family {
         samples: vec![Sample {
-            suffix: Suffix::None,
+            suffix: metric.suffix(),
             labels: Arc::clone(labels),
             value: value(report),
             timestamp_ms: None,
         }],
+        ..metric.family()
     })
 }

@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// Why a scrape failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Http(HttpError),
     #[error("scrape took longer than its timeout of {}", write_duration(*.0))]
@@ -39,21 +39,19 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The words for the causes, as a label's values.
-    pub(crate) const CAUSES: [&str; 8] =
-        ["connect", "http", "status", "body_limit", "encoding", "timeout", "parse", "sample_limit"];
+    /// The values of `result` for scrapes that failed.
+    pub(super) const RESULTS: [&str; 6] =
+        ["connect", "protocol", "status", "too_large", "timeout", "malformed"];
 
-    /// An index into [`Self::CAUSES`].
-    const fn cause(&self) -> usize {
+    /// An index into [`Self::RESULTS`].
+    const fn result(&self) -> usize {
         match self {
             Self::Http(HttpError::Connect { .. }) => 0,
             Self::Http(HttpError::Exchange(_)) => 1,
             Self::Http(HttpError::Status(_)) => 2,
-            Self::Http(HttpError::BodyLimit(_)) => 3,
-            Self::Http(HttpError::Encoding(_)) => 4,
-            Self::Timeout(_) => 5,
-            Self::Decode(DecodeError::Parse(_)) => 6,
-            Self::Decode(DecodeError::SampleLimit(_)) => 7,
+            Self::Http(HttpError::BodyLimit(_)) | Self::Decode(DecodeError::SampleLimit(_)) => 3,
+            Self::Timeout(_) => 4,
+            Self::Http(HttpError::Encoding(_)) | Self::Decode(DecodeError::Parse(_)) => 5,
         }
     }
 }
@@ -120,6 +118,7 @@ impl Worker {
             let since = nanos(tick.saturating_duration_since(first) + self.settings.interval);
             let due_now = since / nanos(self.settings.interval);
             self.counters.due.fetch_add(due_now - due, Relaxed);
+            self.counters.skipped.inc_by((due_now - due).saturating_sub(1));
             due = due_now;
             self.scrape().await;
         }
@@ -185,15 +184,21 @@ impl Worker {
 
     fn counted(&self, report: Report, counts: Counts) -> Report {
         let Counts { scraped, kept, added, duplicates } = counts;
-        self.counters.duplicates.fetch_add(duplicates as u64, Relaxed);
+        self.counters.duplicates.inc_by(duplicates as u64);
+        self.counters.body_bytes.inc_by(self.body.len() as u64);
         Report { scraped, kept, added, body_bytes: self.body.len() as f64, ..report }
     }
 
     fn count(&self, report: &Report, failure: Option<&Failure>) {
-        match failure {
-            None => self.counters.samples.fetch_add(report.kept as u64, Relaxed),
-            Some(failure) => self.counters.failures[failure.cause()].fetch_add(1, Relaxed),
+        let Some(failure) = failure else {
+            self.counters.success.inc();
+            self.counters.samples.inc_by(report.kept as u64);
+            return;
         };
+        self.counters.failures[failure.result()].inc();
+        if matches!(failure, Failure::Decode(DecodeError::SampleLimit(_))) {
+            self.counters.over_limit.inc_by(report.kept as u64);
+        }
     }
 }
 

@@ -103,6 +103,7 @@ fn settings() -> Settings {
 
 struct Running {
     scraper: Scraper,
+    telemetry: Arc<Telemetry>,
     _stop: oneshot::Sender<()>,
 }
 
@@ -111,10 +112,11 @@ fn start(address: &str, settings: Settings) -> Running {
     config.global.settings = settings;
     config.add(format!("j=http://{address}/m?a=b").parse().unwrap());
     let (stop, stopped) = oneshot::channel();
-    let scraper = Scraper::spawn(&config.jobs, async move {
+    let telemetry = Telemetry::new();
+    let scraper = Scraper::spawn(&config.jobs, &telemetry, async move {
         let _sender_gone = stopped.await;
     });
-    Running { scraper, _stop: stop }
+    Running { scraper, telemetry, _stop: stop }
 }
 
 impl Running {
@@ -124,6 +126,11 @@ impl Running {
         let found = timeout(Duration::from_secs(20), receiver.wait_for(|snapshot| condition(snapshot)));
         let found = found.await.unwrap_or_else(|_| panic!("still {:?}", self.scraper.snapshots())).unwrap();
         Arc::clone(&found)
+    }
+
+    /// How many scrapes ended so.
+    fn results(&self, result: &str) -> u64 {
+        self.telemetry.scrapes.with([result]).get()
     }
 
     async fn first(&self) -> Arc<TargetSnapshot> {
@@ -188,7 +195,7 @@ async fn a_connection_closed_between_scrapes_costs_no_scrape() {
     let exporter = Exporter::start(script).await;
     let running = start(&exporter.address, Settings { timeout: Duration::from_secs(5), ..settings() });
     running.wait(|s| s.scrapes >= 5).await;
-    assert_eq!(running.scraper.totals().failures, [0; 8]);
+    assert_eq!(Failure::RESULTS.map(|result| running.results(result)), [0; 6]);
     assert!(exporter.connections.load(Relaxed) > 1);
 }
 
@@ -234,34 +241,34 @@ async fn a_failed_scrape_shows_its_synthetic_series_only_and_the_next_one_recove
     let recovered = running.wait(|s| value(&s.families, "a") == Some(3.0)).await;
     // `b` is gone, and nothing stands in its place.
     assert_eq!((recovered.health, value(&recovered.families, "b")), (Health::Up, None));
-    assert_eq!(running.scraper.totals().failures[6], 1);
+    assert_eq!(running.results("malformed"), 1);
 }
 
 #[tokio::test]
 async fn every_failure_has_its_reason_and_its_cause() {
-    for (reply, limits, cause, expected) in [
+    for (reply, limits, result, expected) in [
         (Reply::Raw("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".into()), settings(), "status", "503"),
         (Reply::Silence, settings(), "timeout", "timeout of 20ms"),
-        (Reply::Close, settings(), "http", "cannot exchange HTTP"),
-        (Reply::Last("nonsense\r\n\r\n".into()), settings(), "http", "cannot exchange HTTP"),
+        (Reply::Close, settings(), "protocol", "cannot exchange HTTP"),
+        (Reply::Last("nonsense\r\n\r\n".into()), settings(), "protocol", "cannot exchange HTTP"),
         (
             Reply::Last("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\na 1\n".into()),
             settings(),
-            "http",
+            "protocol",
             "cannot exchange HTTP",
         ),
         (
             Reply::Raw("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 0\r\n\r\n".into()),
             settings(),
-            "encoding",
+            "malformed",
             "`gzip`",
         ),
-        (text("a 1\nb 1\n"), Settings { sample_limit: 1, ..settings() }, "sample_limit", "limit of 1"),
-        (text("a 1\nb 1\n"), Settings { body_size_limit: 7, ..settings() }, "body_limit", "limit of 7 bytes"),
+        (text("a 1\nb 1\n"), Settings { sample_limit: 1, ..settings() }, "too_large", "limit of 1"),
+        (text("a 1\nb 1\n"), Settings { body_size_limit: 7, ..settings() }, "too_large", "limit of 7 bytes"),
         (
             Reply::Last("HTTP/1.1 200 OK\r\n\r\na 1\nb 1\n".into()),
             Settings { body_size_limit: 7, ..settings() },
-            "body_limit",
+            "too_large",
             "limit of 7 bytes",
         ),
     ] {
@@ -270,9 +277,8 @@ async fn every_failure_has_its_reason_and_its_cause() {
         let snapshot = running.first().await;
         assert_eq!(snapshot.health, Health::Down, "{reply:?}");
         assert!(snapshot.last_error.contains(expected), "{reply:?}: {}", snapshot.last_error);
-        let at = Failure::CAUSES.iter().position(|name| *name == cause).unwrap();
-        assert!(running.scraper.totals().failures[at] >= 1, "{reply:?}: {:?}", running.scraper.totals());
-        if cause == "body_limit" {
+        assert!(running.results(result) >= 1, "{reply:?}: no {result}");
+        if limits.body_size_limit == 7 {
             assert_eq!(value(&snapshot.families, "scrape_body_size_bytes"), Some(-1.0));
         }
     }
@@ -290,7 +296,7 @@ async fn a_target_that_does_not_listen_is_down() {
         "{}",
         snapshot.last_error
     );
-    assert!(running.scraper.totals().failures[0] >= 1);
+    assert!(running.results("connect") >= 1);
 }
 
 #[tokio::test]
@@ -298,17 +304,16 @@ async fn scrapes_due_and_done_are_counted() {
     let exporter = Exporter::start([text("a 1\n")]).await;
     let running = start(&exporter.address, settings());
     running.wait(|s| s.scrapes >= 3).await;
-    let totals = running.scraper.totals();
-    assert!(totals.due >= totals.done && totals.done >= 2, "{totals:?}");
-    // A sample a scrape that ended well; one scrape may end between the readings of two counters.
-    let accounted = totals.samples + totals.failures.iter().sum::<u64>();
-    assert!((totals.done..=totals.done + 1).contains(&accounted), "{totals:?}");
+    let Progress { due, done } = running.scraper.progress();
+    assert!(due >= done && done >= 2, "due {due}, done {done}");
+    assert_eq!(running.telemetry.scrape_targets.get(), 1);
+    assert!(running.telemetry.scrape_samples.get() >= running.results("success").min(2));
 }
 
 #[tokio::test]
 async fn shutdown_ends_every_task() {
     let exporter = Exporter::start([Reply::Silence]).await;
-    let Running { scraper, _stop: stop } = start(&exporter.address, settings());
+    let Running { scraper, telemetry: _, _stop: stop } = start(&exporter.address, settings());
     let mut snapshot = scraper.snapshots[0].clone();
     drop(stop);
     timeout(Duration::from_secs(20), scraper.stopped()).await.unwrap();
