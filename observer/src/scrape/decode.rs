@@ -101,7 +101,7 @@ impl Decoder {
                 Event::Help { name, text } => families.declare(name).family.help = text.into_owned().into(),
                 Event::Type { name, kind } => families.declare(name).kind = kind,
                 Event::Unit { name, unit } => families.declare(name).family.unit = unit.to_owned().into(),
-                Event::Sample(sample) => self.sample(sample, families, counts)?,
+                Event::Sample(sample) => self.sample(&sample, families, counts)?,
                 Event::Eof => {}
             }
         }
@@ -110,7 +110,7 @@ impl Decoder {
 
     fn sample<'a>(
         &mut self,
-        sample: exposition::Sample<'a>,
+        sample: &exposition::Sample<'a>,
         families: &mut Families<'a>,
         counts: &mut Counts,
     ) -> Result<(), DecodeError> {
@@ -151,7 +151,7 @@ struct Families<'a> {
     /// By the name in the body's metadata.
     places: HashMap<Cow<'a, str>, usize>,
     /// Those of samples that fit no metadata, by the sample's name.
-    strays: HashMap<Cow<'a, str>, usize>,
+    strays: HashMap<String, usize>,
     last: usize,
 }
 
@@ -180,21 +180,25 @@ impl<'a> Families<'a> {
     }
 
     /// The family of a sample, and what its name has behind the family's.
-    fn place(&mut self, name: &Cow<'a, str>) -> (&mut Family, Suffix) {
-        let (at, suffix) = self.find(name).unwrap_or_else(|| {
-            let next = self.list.len();
-            let at = *self.strays.entry(name.clone()).or_insert(next);
-            if at == next {
-                self.list.push(Declared {
-                    name: name.clone(),
-                    kind: Kind::Unknown,
-                    family: Family::default(),
-                });
-            }
-            (at, Suffix::None)
-        });
+    fn place(&mut self, name: &str) -> (&mut Family, Suffix) {
+        let (at, suffix) = self.find(name).unwrap_or_else(|| (self.stray(name), Suffix::None));
         self.last = at;
         (&mut self.list[at].family, suffix)
+    }
+
+    /// The family of samples that fit no metadata.
+    fn stray(&mut self, name: &str) -> usize {
+        if let Some(&at) = self.strays.get(name) {
+            return at;
+        }
+        let owned = name.to_owned();
+        self.list.push(Declared {
+            name: Cow::Owned(owned.clone()),
+            kind: Kind::Unknown,
+            family: Family::default(),
+        });
+        self.strays.insert(owned, self.list.len() - 1);
+        self.list.len() - 1
     }
 
     fn find(&self, name: &str) -> Option<(usize, Suffix)> {

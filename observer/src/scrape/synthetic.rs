@@ -21,8 +21,10 @@ pub(super) struct Report {
     pub(super) body_bytes: f64,
 }
 
-/// The row of each family, and its value.
-const VALUES: [(Metric, fn(&Report) -> f64); 6] = [
+/// The row of a family, and its value.
+type Row = (Metric, fn(&Report) -> f64);
+
+const ROWS: [Row; 6] = [
     (target::UP, |r| f64::from(u8::from(r.up))),
     (target::DURATION, |r| r.duration.as_secs_f64()),
     (target::SAMPLES, |r| r.scraped as f64),
@@ -33,7 +35,7 @@ const VALUES: [(Metric, fn(&Report) -> f64); 6] = [
 
 /// The families, one series each.
 pub(super) fn families(report: &Report, labels: &Arc<str>) -> impl Iterator<Item = Family> {
-    VALUES.iter().map(move |(metric, value)| Family {
+    ROWS.iter().map(move |(metric, value)| Family {
         samples: vec![Sample {
             suffix: metric.suffix(),
             labels: Arc::clone(labels),
