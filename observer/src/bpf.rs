@@ -1,6 +1,7 @@
 //! The kernel side, from the agent: load, attach, control, read. The only code that names aya.
 
 mod attach;
+mod btf;
 mod features;
 mod offsets;
 mod ring;
@@ -20,7 +21,7 @@ use observer_abi::{
 };
 
 pub(crate) use attach::AttachError;
-pub(crate) use features::{Feature, Level};
+pub(crate) use features::{Feature, Level, chain};
 pub(crate) use ring::Ring;
 use sys::MapIterator;
 
@@ -104,8 +105,8 @@ impl Programs {
     /// # Errors
     /// When connections cannot be watched at all. Anything less is a [`Feature`] that is not available.
     pub(crate) fn load(options: &Options) -> Result<(Self, Ring), LoadError> {
-        let types = offsets::Types::open(Path::new(BTF))?;
-        let offsets = types.offsets()?;
+        let types = offsets::open(Path::new(BTF))?;
+        let offsets = offsets::offsets(&types)?;
         let btf = Arc::new(Btf::from_sys_fs()?);
         let ring_bytes = ring_size(options.ring_bytes);
         let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };

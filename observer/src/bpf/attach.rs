@@ -6,8 +6,8 @@ use aya::{
 };
 
 use super::{
+    btf::Types,
     features::{CONNECT_EXIT, Feature, chain},
-    offsets::Types,
 };
 
 /// A program that hangs on its hook until this is dropped.

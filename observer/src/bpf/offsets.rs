@@ -1,8 +1,8 @@
 //! Field offsets of the running kernel, from its BTF, for the programs' globals.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
-use btf_rs::{Backend, Btf, Struct, Type};
+use super::btf::{self, Struct, Types};
 
 /// One global of the programs and the fields whose offsets add up to it: `struct.member`, from the outside in.
 struct Field {
@@ -70,8 +70,11 @@ pub(crate) enum OffsetsError {
     NoBtf {
         path: String,
         #[source]
-        source: btf_rs::Error,
+        source: io::Error,
     },
+    /// It is not what it should be.
+    #[error(transparent)]
+    Malformed(#[from] btf::Malformed),
     /// A field is missing.
     #[error("the kernel's type information has no `{field}`")]
     Missing { field: String },
@@ -85,87 +88,53 @@ pub(crate) struct Offsets {
     pub(crate) degraded: Vec<(&'static str, String)>,
 }
 
-/// What the kernel's BTF says.
-pub(crate) struct Types(Btf);
+/// Reads the kernel's type information.
+pub(super) fn open(path: &Path) -> Result<Types, OffsetsError> {
+    let blob = fs::read(path)
+        .map_err(|source| OffsetsError::NoBtf { path: path.display().to_string(), source })?;
+    Ok(Types::parse(blob)?)
+}
 
-impl Types {
-    /// Reads the kernel's BTF without copying it.
-    pub(crate) fn open(path: &Path) -> Result<Self, OffsetsError> {
-        Btf::from_file_with_backend(path, Backend::Mmap)
-            .map(Self)
-            .map_err(|source| OffsetsError::NoBtf { path: path.display().to_string(), source })
-    }
-
-    /// Whether the kernel has a tracepoint.
-    pub(crate) fn has_tracepoint(&self, name: &str) -> bool {
-        self.0.resolve_ids_by_name(&format!("btf_trace_{name}")).is_ok_and(|ids| !ids.is_empty())
-    }
-
-    /// The offsets of every field the programs read.
-    pub(crate) fn offsets(&self) -> Result<Offsets, OffsetsError> {
-        let mut offsets = Offsets { globals: Vec::with_capacity(FIELDS.len()), degraded: Vec::new() };
-        for Field { global, path, degrades } in FIELDS {
-            match (self.resolve(path), degrades) {
-                (Ok(offset), _) => offsets.globals.push((global, offset)),
-                (Err(error), Some(feature)) => {
-                    offsets.globals.push((global, u32::MAX));
-                    offsets.degraded.push((feature, error.to_string()));
-                }
-                (Err(error), None) => return Err(error),
+/// The offsets of every field the programs read.
+pub(super) fn offsets(types: &Types) -> Result<Offsets, OffsetsError> {
+    let mut offsets = Offsets { globals: Vec::with_capacity(FIELDS.len()), degraded: Vec::new() };
+    for Field { global, path, degrades } in FIELDS {
+        match (resolve(types, path), degrades) {
+            (Ok(offset), _) => offsets.globals.push((global, offset)),
+            (Err(error), Some(feature)) => {
+                offsets.globals.push((global, u32::MAX));
+                offsets.degraded.push((feature, error.to_string()));
             }
-        }
-        Ok(offsets)
-    }
-
-    fn resolve(&self, path: &[(&str, &str)]) -> Result<u32, OffsetsError> {
-        let mut bytes = 0;
-        for (holder, member) in path {
-            let missing = || OffsetsError::Missing { field: format!("{holder}.{member}") };
-            // `outer.inner`: the struct without a name of its own that is `inner`'s type.
-            let found = match holder.split_once('.') {
-                None => self.structs(holder).into_iter().find_map(|s| self.member(&s, member)),
-                Some((outer, inner)) => self
-                    .structs(outer)
-                    .into_iter()
-                    .find_map(|s| s.members.iter().find(|m| self.name(*m) == inner).cloned())
-                    .and_then(|m| self.as_struct(self.0.resolve_chained_type(&m).ok()?))
-                    .and_then(|s| self.member(&s, member)),
-            };
-            bytes += found.ok_or_else(missing)?;
-        }
-        Ok(bytes)
-    }
-
-    fn structs(&self, name: &str) -> Vec<Struct> {
-        let types = self.0.resolve_types_by_name(name).unwrap_or_default();
-        types.into_iter().filter_map(|t| self.as_struct(t)).collect()
-    }
-
-    fn as_struct(&self, t: Type) -> Option<Struct> {
-        match t {
-            Type::Struct(s) | Type::Union(s) => Some(s),
-            _ => None,
+            (Err(error), None) => return Err(error),
         }
     }
+    Ok(offsets)
+}
 
-    fn name(&self, t: &dyn btf_rs::BtfType) -> String {
-        self.0.resolve_name(t).unwrap_or_default()
+fn resolve(types: &Types, path: &[(&str, &str)]) -> Result<u32, OffsetsError> {
+    let mut bytes = 0;
+    for (holder, name) in path {
+        let missing = || OffsetsError::Missing { field: format!("{holder}.{name}") };
+        // `outer.inner`: the struct without a name of its own that is `inner`'s type.
+        let found = match holder.split_once('.') {
+            None => types.structs(holder).find_map(|s| member(types, s, name)),
+            Some((outer, inner)) => types
+                .structs(outer)
+                .find_map(|s| types.members(s).find(|m| m.name == inner.as_bytes()))
+                .and_then(|m| member(types, types.inner(&m)?, name)),
+        };
+        bytes += found.ok_or_else(missing)?;
     }
+    Ok(bytes)
+}
 
-    /// The byte offset of a member, looked for in anonymous structs and unions too. A bit field's is its byte's.
-    fn member(&self, holder: &Struct, name: &str) -> Option<u32> {
-        holder.members.iter().find_map(|m| {
-            let at = m.bit_offset() / 8;
-            match self.name(m) {
-                found if found == name => Some(at),
-                found if found.is_empty() => {
-                    let inner = self.as_struct(self.0.resolve_chained_type(m).ok()?)?;
-                    Some(at + self.member(&inner, name)?)
-                }
-                _ => None,
-            }
-        })
-    }
+/// The byte offset of a member, looked for in anonymous structs and unions too.
+fn member(types: &Types, holder: Struct, name: &str) -> Option<u32> {
+    types.members(holder).find_map(|m| match m.name {
+        found if found == name.as_bytes() => Some(m.offset),
+        [] => Some(m.offset + member(types, types.inner(&m)?, name)?),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -173,19 +142,19 @@ mod tests {
     use super::*;
 
     fn types() -> Types {
-        Types::open(Path::new("/sys/kernel/btf/vmlinux")).expect("the running kernel has BTF")
+        open(Path::new("/sys/kernel/btf/vmlinux")).expect("the running kernel has BTF")
     }
 
     #[test]
     fn every_field_is_found_in_the_running_kernel() {
-        let offsets = types().offsets().expect("every field");
+        let offsets = offsets(&types()).expect("every field");
         assert_eq!(offsets.globals.len(), FIELDS.len());
         assert!(offsets.degraded.is_empty(), "{:?}", offsets.degraded);
     }
 
     #[test]
     fn a_missing_field_is_named() {
-        let error = types().resolve(&[("sock", "no_such_field")]).unwrap_err();
+        let error = resolve(&types(), &[("sock", "no_such_field")]).unwrap_err();
         assert_eq!(error.to_string(), "the kernel's type information has no `sock.no_such_field`");
     }
 
