@@ -43,13 +43,15 @@ impl Lab {
         let number = ((std::process::id() % (1 << 11)) << 10) | (NEXT.fetch_add(1, Relaxed) % (1 << 10));
         let lab = Self { client: Netns::new(), server: Netns::new(), number, delay: None };
         lab.client.ip(&format!("link add c0 type veth peer name s0 netns {}", lab.server.path()));
-        for (host, link, four, six) in [
-            (&lab.client, "c0", lab.client_ip(Family::V4), lab.client_ip(Family::V6)),
-            (&lab.server, "s0", lab.server_ip(Family::V4), lab.server_ip(Family::V6)),
+        // Addresses come last: IPv6 on a link that has no carrier yet does not hear neighbours for a second.
+        lab.client.ip("link set c0 up");
+        lab.server.ip("link set s0 up");
+        for (host, link, address) in [
+            (&lab.client, "c0", Self::client_ip as fn(&Self, Family) -> IpAddr),
+            (&lab.server, "s0", Self::server_ip),
         ] {
-            host.ip_batch(&format!(
-                "addr add {four}/29 dev {link}\naddr add {six}/64 dev {link} nodad\nlink set {link} up\n"
-            ));
+            let (four, six) = (address(&lab, Family::V4), address(&lab, Family::V6));
+            host.ip_batch(&format!("addr add {four}/29 dev {link}\naddr add {six}/64 dev {link} nodad\n"));
         }
         lab
     }

@@ -37,7 +37,7 @@ pub struct Lifecycle {
     pub closes: &'static [&'static str],
     /// How many `accept` rows the server has, all of them `success`.
     pub accepts: usize,
-    /// The server's `close` rows.
+    /// The server's `close` rows. Whoever ends a connection has `closed` it, also by a reset of its own.
     pub server_closes: &'static [&'static str],
     /// Attempts for which no SYN was sent, though they are no local errors: not in `ActiveOpens`.
     pub unsent: u32,
@@ -113,11 +113,6 @@ impl Lifecycle {
     #[must_use]
     pub fn server_name(&self) -> String {
         format!("s-{}", self.name).chars().take(15).collect()
-    }
-
-    /// Whether its connections are taken from the listen queue.
-    fn is_accepted(&self) -> bool {
-        matches!(&self.listen, Some(Listen { then: Then::Play(_), .. }))
     }
 
     /// Leads the life once, and checks what the programs saw and what the kernel counted.

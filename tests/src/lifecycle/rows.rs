@@ -124,18 +124,12 @@ impl Played {
         let peer = if client { target } else { client_ip };
         // A child that inherited the socket may be the one that closes it.
         let may_be_child = life.client.contains(" fork ") && row.text("event") == "close";
-        let knows_owner = row.number("pid").is_some();
-        // A connection that nobody accepted has no owner.
-        let must_know_owner = client || row.text("event") == "close" && life.is_accepted();
         let ports = row.number("port");
         let closed_port = life.client.contains("connect:closed");
         let checks = [
             ("role", row.text("role") == role),
-            ("comm", row.text("comm") == name || !must_know_owner && !knows_owner),
-            (
-                "pid",
-                row.number("pid") == pid.map(u64::from) || !must_know_owner && !knows_owner || may_be_child,
-            ),
+            ("comm", row.text("comm") == name),
+            ("pid", row.number("pid") == pid.map(u64::from) || may_be_child),
             ("peer", row.text("peer") == peer.to_string()),
             ("port", ports == Some(PORT.into()) || closed_port && ports == Some(u64::from(PORT) + 1)),
             ("time", row.text("time").ends_with('Z')),
