@@ -90,8 +90,8 @@ pub(crate) struct Offsets {
 
 /// Reads the kernel's type information.
 pub(super) fn open(path: &Path) -> Result<Types, OffsetsError> {
-    let blob = fs::read(path)
-        .map_err(|source| OffsetsError::NoBtf { path: path.display().to_string(), source })?;
+    let blob =
+        fs::read(path).map_err(|source| OffsetsError::NoBtf { path: path.display().to_string(), source })?;
     Ok(Types::parse(blob)?)
 }
 

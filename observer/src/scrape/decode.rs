@@ -13,7 +13,7 @@ use super::{http::Format, labels::TargetLabels};
 use crate::config::Settings;
 
 /// Decodes the bodies of one target, and knows the series of the one before.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Decoder {
     labels: TargetLabels,
     honor_labels: bool,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use observer_exposition::{Labels, escape, is_legacy_label, unescape};
 
 /// The labels of a target, values escaped, sorted by name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct TargetLabels(Vec<(String, String)>);
 
 impl TargetLabels {

@@ -1,19 +1,22 @@
 //! The task of one target: wait, fetch, decode, publish.
 
 use std::{
+    mem,
+    panic::resume_unwind,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use tokio::{
     sync::watch,
+    task::spawn_blocking,
     time::{MissedTickBehavior, interval_at, timeout},
 };
 
 use super::{
     Counters,
     decode::{Counts, DecodeError, Decoded, Decoder},
-    http::{Client, HttpError},
+    http::{Client, Format, HttpError},
     labels::TargetLabels,
     nanos,
     synthetic::{self, Report},
@@ -26,6 +29,9 @@ use crate::{
 
 /// The shortest time between two messages about one target.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// The size of a body from which decoding takes milliseconds, in which other tasks of the thread would wait.
+const LARGE: usize = 256 << 10;
 
 /// Why a scrape failed.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +185,31 @@ impl Worker {
             .await
             .map_err(|_| (Failure::Timeout(limit), none))?
             .map_err(|error| (Failure::Http(error), none))?;
-        self.decoder.decode(&self.body, format).map_err(|(error, counts)| (Failure::Decode(error), counts))
+        let decoded = if self.body.len() < LARGE {
+            self.decoder.decode(&self.body, format)
+        } else {
+            self.decode_aside(format).await
+        };
+        decoded.map_err(|(error, counts)| (Failure::Decode(error), counts))
+    }
+
+    /// Decodes on a thread that may be busy for long.
+    async fn decode_aside(&mut self, format: Format) -> Result<Decoded, (DecodeError, Counts)> {
+        let (mut decoder, body) = (mem::take(&mut self.decoder), mem::take(&mut self.body));
+        let decoding = spawn_blocking(move || {
+            let decoded = decoder.decode(&body, format);
+            (decoder, body, decoded)
+        });
+        let decoded;
+        (self.decoder, self.body, decoded) = match decoding.await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime ends, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
+        };
+        decoded
     }
 
     fn counted(&self, report: Report, counts: Counts) -> Report {
@@ -237,7 +267,7 @@ impl Log {
     fn next(&mut self, failed: bool, now: Instant) -> Option<Message> {
         if !failed {
             // Only a failure that was told needs an end, so a flapping target is quiet too.
-            return std::mem::replace(&mut self.told_down, false).then_some(Message::Back);
+            return mem::replace(&mut self.told_down, false).then_some(Message::Back);
         }
         if self.told_at.is_some_and(|told| now.saturating_duration_since(told) < QUIET) {
             self.untold += 1;
@@ -245,7 +275,7 @@ impl Log {
         }
         self.told_at = Some(now);
         self.told_down = true;
-        Some(Message::Down(std::mem::take(&mut self.untold)))
+        Some(Message::Down(mem::take(&mut self.untold)))
     }
 }
 

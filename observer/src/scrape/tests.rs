@@ -214,6 +214,21 @@ async fn a_body_without_length_is_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_large_body_is_decoded_as_a_small_one() {
+    let body: String = (0..20_000).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
+    assert!(body.len() > 256 << 10);
+    let exporter = Exporter::start([text(&body)]).await;
+    let settings = Settings { timeout: Duration::from_secs(20), ..settings() };
+    let running = start(&exporter.address, settings);
+    // The decoder comes back with what it knows: the second body adds no series.
+    let snapshot = running.wait(|s| s.scrapes >= 2).await;
+    for (name, expected) in [("up", 1.0), ("scrape_samples_scraped", 20_000.0), ("scrape_series_added", 0.0)]
+    {
+        assert_eq!(value(&snapshot.families, name), Some(expected), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn openmetrics_is_read_when_the_server_says_so() {
     let body = "# TYPE a counter\na_total 1\n# EOF\n";
     let exporter = Exporter::start([
