@@ -79,6 +79,13 @@ impl Lab {
         self.ip(family, 2)
     }
 
+    /// The network of the wire, with its prefix length: what is told about it concerns this lab only.
+    #[must_use]
+    pub fn network(&self, family: Family) -> String {
+        let length = if family == Family::V4 { 29 } else { 64 };
+        format!("{}/{length}", self.ip(family, 0))
+    }
+
     /// An address on the wire that nobody has.
     #[must_use]
     pub fn nobody(&self, family: Family) -> IpAddr {

@@ -64,6 +64,12 @@ impl Trace {
         clock::wait(|| (have() >= count).then_some(())).is_some()
     }
 
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: libc::c_int) {
+        self.process.signal(signal);
+    }
+
     /// Interrupts it as Ctrl-C does, and waits for its end.
     #[track_caller]
     #[must_use]
@@ -83,20 +89,48 @@ impl Trace {
     }
 }
 
+/// Any `observer` command whose output is only wanted at its end.
+pub struct Running {
+    process: Process,
+    stdout: Arc<Mutex<String>>,
+}
+
+impl Running {
+    /// Starts one.
+    #[track_caller]
+    #[must_use]
+    pub fn start(privileges: Privileges, args: &[&str]) -> Self {
+        let stdout = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&stdout);
+        let process = Process::start(privileges, args, move |line| {
+            let mut text = sink.lock().expect("no panic while it is held");
+            text.push_str(line);
+            text.push('\n');
+        });
+        Self { process, stdout }
+    }
+
+    /// Waits until it says on standard error a line that starts so.
+    #[track_caller]
+    pub fn wait_for(&mut self, start: &str) {
+        self.process.wait_for_stderr(start);
+    }
+
+    /// Waits for its end: exit code, standard output, standard error.
+    #[track_caller]
+    #[must_use]
+    pub fn end(&mut self) -> (Option<i32>, String, String) {
+        let (code, stderr) = self.process.end();
+        let stdout = self.stdout.lock().expect("no panic while it is held").clone();
+        (code, stdout, stderr)
+    }
+}
+
 /// Runs an `observer` command to its end: exit code, standard output, standard error.
 #[track_caller]
 #[must_use]
 pub fn run(privileges: Privileges, args: &[&str]) -> (Option<i32>, String, String) {
-    let lines = Arc::new(Mutex::new(String::new()));
-    let sink = Arc::clone(&lines);
-    let mut process = Process::start(privileges, args, move |line| {
-        let mut text = sink.lock().expect("no panic while it is held");
-        text.push_str(line);
-        text.push('\n');
-    });
-    let (code, stderr) = process.end();
-    let stdout = lines.lock().expect("no panic while it is held").clone();
-    (code, stdout, stderr)
+    Running::start(privileges, args).end()
 }
 
 /// `observer run`, stopped and reaped when dropped.
