@@ -39,7 +39,7 @@ pub(crate) fn state_changed(sk: Sk, old: u8, new: u8) {
 #[inline(always)]
 fn count_state(sk: Sk, old: u8, new: u8) {
     let begins = matches!((old, new), (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) | (TCP_LISTEN, TCP_SYN_RECV));
-    if !begins && !sk.storage(&SOCKETS).is_some_and(|socket| socket.id.role != 0) {
+    if !begins && sk.storage(&SOCKETS).is_none_or(|socket| socket.id.role == 0) {
         return;
     }
     let Some(totals) = emit::totals() else { return };

@@ -73,8 +73,10 @@ fn reset_received(ctx: BtfTracePointContext) {
 /// `connect` is entered: `(fd, address, length)` at 16, 24, 32 of the tracepoint's record.
 #[tracepoint]
 fn connect_enter(ctx: TracePointContext) -> u32 {
-    // SAFETY: the fields lie within the record.
-    let (fd, address) = unsafe { (ctx.read_at::<u64>(16), ctx.read_at::<u64>(24)) };
+    // SAFETY: the field lies within the record.
+    let fd = unsafe { ctx.read_at::<u64>(16) };
+    // SAFETY: as above.
+    let address = unsafe { ctx.read_at::<u64>(24) };
     if let (Ok(fd), Ok(address)) = (fd, address) {
         call::enter(fd, address);
     }
@@ -107,8 +109,9 @@ struct IterContext(*mut c_void);
 impl IterContext {
     #[inline(always)]
     fn word(&self, n: usize) -> *mut c_void {
-        // SAFETY: every iterator used here has at least three words.
-        unsafe { *self.0.cast::<*mut c_void>().add(n) }
+        let word = self.0.cast::<*mut c_void>().wrapping_add(n);
+        // SAFETY: every iterator used here has that many words.
+        unsafe { *word }
     }
 
     /// `meta->seq`, the first word of the context's first word.

@@ -21,7 +21,7 @@ use observer_abi::{
 };
 
 pub(crate) use attach::AttachError;
-pub(crate) use features::{Feature, Level, chain};
+pub(crate) use features::{Feature, Level, chain, first_line};
 pub(crate) use ring::Ring;
 use sys::MapIterator;
 
@@ -208,7 +208,7 @@ impl Programs {
     /// handed over a last time and then forgotten.
     pub(crate) fn ports(&mut self, mut sink: impl FnMut(u32, u16, &Port)) {
         let mut gone = Vec::new();
-        for entry in self.ports.iter() {
+        for entry in &self.ports {
             let Ok((key, Shared(port))) = entry else { continue };
             #[expect(clippy::cast_possible_truncation, reason = "the key is netns << 16 | port")]
             sink((key >> 16) as u32, key as u16, &port);
@@ -260,7 +260,7 @@ fn seed(ebpf: &mut Ebpf, btf: &Btf, control: &mut ControlMap) -> Feature {
     };
     match run() {
         Ok(()) => Feature::available("seed"),
-        Err(error) => Feature::missing("seed", features::chain(&*error)),
+        Err(error) => Feature::missing("seed", chain(&*error)),
     }
 }
 
@@ -289,9 +289,8 @@ where
 }
 
 fn iterator(ebpf: &mut Ebpf, btf: &Btf, program: &str, map: &'static str) -> std::io::Result<MapIterator> {
-    let data = match ebpf.take_map(map) {
-        Some(Map::SkStorage(data)) => data,
-        _ => return Err(std::io::Error::other(format!("`{map}` is no socket storage"))),
+    let Some(Map::SkStorage(data)) = ebpf.take_map(map) else {
+        return Err(std::io::Error::other(format!("`{map}` is no socket storage")));
     };
     let program: &mut Iter = ebpf
         .program_mut(program)

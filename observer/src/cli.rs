@@ -1,6 +1,12 @@
 //! The command line.
 
-use crate::trace::TraceArgs;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{
+    bpf::Level,
+    config,
+    trace::{TraceArgs, duration},
+};
 
 /// A Linux node observer: TCP connect results and latencies from the kernel, merged with the node's exporters, every second.
 #[derive(Debug, clap::Parser)]
@@ -13,6 +19,8 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Run the agent: watch connections, scrape exporters, read the node, and show it all on one page, every second.
+    Run(Box<RunArgs>),
     /// Show TCP connections as they are made, refused and closed, and say where the time went.
     Trace(TraceArgs),
     /// Print a page of the documentation that is made from the program's own tables.
@@ -21,6 +29,50 @@ pub(crate) enum Command {
         /// Which page.
         page: Page,
     },
+}
+
+/// The command line of `observer run`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Configuration file, in Prometheus' YAML.
+    #[arg(long, value_name = "FILE", env = "OBSERVER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// An exporter to scrape, such as node=http://127.0.0.1:9100/metrics or 127.0.0.1:9100; may be repeated.
+    #[arg(long, value_name = "[JOB=]URL", env = "OBSERVER_SCRAPE", value_delimiter = ',')]
+    pub(crate) scrape: Vec<config::Flag>,
+    /// Where to serve /metrics.
+    #[arg(long, value_name = "ADDRESS", env = "OBSERVER_LISTEN", default_value = "127.0.0.1:9435")]
+    pub(crate) listen: SocketAddr,
+    /// Serve other hosts too. Nothing asks who they are.
+    #[arg(long, env = "OBSERVER_ALLOW_REMOTE")]
+    pub(crate) allow_remote: bool,
+    /// Unix socket that also takes changes; /run/observer/observer.sock if its directory exists.
+    #[arg(long, value_name = "PATH", env = "OBSERVER_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+    /// How much of each connection is watched.
+    #[arg(long, value_enum, default_value_t, env = "OBSERVER_TCP_LEVEL")]
+    pub(crate) tcp_level: Level,
+    /// Most label groups (role, peer, port, process) of the TCP families; the rest share `(other)`.
+    #[arg(long, value_name = "N", default_value_t = 2000, env = "OBSERVER_TCP_GROUPS")]
+    pub(crate) tcp_groups: usize,
+    /// Size of the ring buffer in bytes; records that do not fit are counted as lost.
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, env = "OBSERVER_RING_SIZE")]
+    pub(crate) ring_size: u32,
+    /// Do not watch connections.
+    #[arg(long, env = "OBSERVER_NO_TCP")]
+    pub(crate) no_tcp: bool,
+    /// Do not read the node's own metrics.
+    #[arg(long, env = "OBSERVER_NO_NODE")]
+    pub(crate) no_node: bool,
+    /// Where the node's /proc is.
+    #[arg(long, value_name = "PATH", default_value = "/proc", env = "OBSERVER_PROC")]
+    pub(crate) proc: PathBuf,
+    /// How long the last window can still be read after the signal to end.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s", env = "OBSERVER_LINGER")]
+    pub(crate) linger: Duration,
+    /// Log what the kernel programs themselves log.
+    #[arg(long, env = "OBSERVER_KERNEL_LOG")]
+    pub(crate) kernel_log: bool,
 }
 
 /// A generated page.

@@ -1,6 +1,7 @@
 //! observer: a Linux node agent.
 #![deny(unsafe_code)]
 
+mod agent;
 mod bpf;
 mod cli;
 mod clock;
@@ -32,7 +33,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, ExitCode::FAILURE),
     };
+    log_to_stderr();
     match cli.command {
+        Command::Run(args) => match runtime.block_on(agent::run(*args)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, ExitCode::FAILURE),
+        },
         Command::Docs { page: Page::Metrics } => {
             print!("{}", metrics::document());
             ExitCode::SUCCESS
@@ -47,12 +53,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Warnings and errors, and what `OBSERVER_LOG` asks for beyond that.
+fn log_to_stderr() {
+    let filter = env_logger::Env::new().filter_or("OBSERVER_LOG", "warn");
+    env_logger::Builder::from_env(filter).format_target(false).format_timestamp_millis().init();
+}
+
 /// Prints the chain of causes once, a line each.
 fn fail(error: &dyn Error, code: ExitCode) -> ExitCode {
     eprintln!("observer: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because {error}");
+        eprintln!("  because {}", bpf::first_line(error));
         cause = error.source();
     }
     code

@@ -54,7 +54,9 @@ pub(crate) struct Parts {
     pub(crate) node: Option<Node>,
     pub(crate) telemetry: Arc<Telemetry>,
     /// The targets' last scrapes.
-    pub(crate) targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send>,
+    pub(crate) targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
+    /// Scrapes due and done since the start.
+    pub(crate) progress: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
     pub(crate) windows: watch::Sender<Arc<Published>>,
     pub(crate) commands: Receiver<Command>,
     /// The most label groups of the TCP families.
@@ -74,11 +76,12 @@ struct Shard {
     node: Option<Node>,
     telemetry: Arc<Telemetry>,
     reader: Reader,
-    targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send>,
+    targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
+    progress: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
     windows: watch::Sender<Arc<Published>>,
     commands: Receiver<Command>,
-    /// Scrapes done when the last window closed.
-    scrapes: u64,
+    /// Scrapes due and done when the last window closed.
+    scrapes: (u64, u64),
 }
 
 /// The kernel side and what was made of it.
@@ -96,7 +99,7 @@ struct Capture {
 
 impl Shard {
     fn new(parts: Parts) -> Self {
-        let Parts { capture, node, telemetry, targets, windows, commands, groups } = parts;
+        let Parts { capture, node, telemetry, targets, progress, windows, commands, groups } = parts;
         telemetry.tcp_groups_limit.set(i64::try_from(groups).unwrap_or(i64::MAX));
         let capture = capture.map(|(programs, ring)| Capture {
             programs,
@@ -109,7 +112,7 @@ impl Shard {
             window_began_ns: 0,
         });
         let reader = Reader::new(Arc::clone(&telemetry));
-        Self { capture, node, telemetry, reader, targets, windows, commands, scrapes: 0 }
+        Self { capture, node, telemetry, reader, targets, progress, windows, commands, scrapes: (0, 0) }
     }
 
     fn run(mut self) {
@@ -197,7 +200,7 @@ impl Shard {
             let families: Vec<Family> = node.read(end_ms, |name| scraped.contains(name)).cloned().collect();
             groups.push(Group { name: Source::Node, families: Arc::new(families) });
         }
-        completeness = completeness.min(self.scrapes_done(&targets));
+        completeness = completeness.min(self.scrapes_done());
         for target in &targets {
             groups.push(Group { name: Source::Scrape, families: Arc::clone(&target.families) });
         }
@@ -210,14 +213,13 @@ impl Shard {
         self.telemetry.window_close.observe(clock::wall_ns().saturating_sub(end_ns));
     }
 
-    /// The share of the scrapes due in the last second that were done. More than due (a late one and its successor) is all.
-    fn scrapes_done(&mut self, targets: &[Arc<TargetSnapshot>]) -> f64 {
-        let due: f64 = targets.iter().map(|t| 1.0 / t.settings.interval.as_secs_f64().max(0.001)).sum();
-        let scrapes: u64 = targets.iter().map(|t| t.scrapes).sum();
-        let done = scrapes.saturating_sub(self.scrapes);
-        self.scrapes = scrapes;
-        // An interval of more than a second is due in some windows only.
-        if due < 1.0 { 1.0 } else { (done as f64 / due.floor()).min(1.0) }
+    /// The share of the scrapes due in the last window that were done. One that is under way over the end of a window counts in
+    /// the next, as its successor does in the one after.
+    fn scrapes_done(&mut self) -> f64 {
+        let (due_before, done_before) = std::mem::replace(&mut self.scrapes, (self.progress)());
+        let due = self.scrapes.0.saturating_sub(due_before);
+        let done = self.scrapes.1.saturating_sub(done_before);
+        if due == 0 { 1.0 } else { (done as f64 / due as f64).min(1.0) }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     clock,
     decode::{self, Record},
 };
+pub(crate) use filter::duration;
 use filter::{FilterArgs, FilterError};
 use output::{Format, Output};
 use row::{Life, Row};

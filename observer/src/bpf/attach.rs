@@ -49,7 +49,7 @@ pub(super) fn required(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), AttachError> {
     let (program, hook) = ("state", "inet_sock_set_state");
     let failed = |source| AttachError { program, hook, source: Box::new(source) };
     load(ebpf, btf, program, hook).map_err(failed)?;
-    raw(ebpf, program).and_then(|p| p.attach()).map_err(failed)?;
+    raw(ebpf, program).and_then(BtfTracePoint::attach).map_err(failed)?;
     Ok(())
 }
 
@@ -58,7 +58,7 @@ pub(super) fn optional(ebpf: &mut Ebpf, btf: &Btf, types: &Types) -> Vec<Feature
     let mut features = Vec::new();
     for (program, hook) in RAW {
         features.push(match load_if_present(ebpf, btf, types, program, hook) {
-            Ok(()) => match raw(ebpf, program).and_then(|p| p.attach()) {
+            Ok(()) => match raw(ebpf, program).and_then(BtfTracePoint::attach) {
                 Ok(_) => Feature::available(program),
                 Err(error) => Feature::missing(program, chain(&error)),
             },

@@ -38,7 +38,7 @@ pub(super) struct Member<'a> {
 /// The blob is no BTF, or of a kind this reader does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("the kernel's type information is not understood at byte {0}")]
-pub(super) struct Malformed(usize);
+pub(crate) struct Malformed(usize);
 
 impl Types {
     /// Notes where everything is.

@@ -46,7 +46,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The verifier's log is long, and its own last lines are the ones that matter.
-fn first_line(error: &dyn std::error::Error) -> String {
+pub(crate) fn first_line(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     let Some((first, log)) = text.split_once('\n') else { return text };
     log::debug!("{text}");

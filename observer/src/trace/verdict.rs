@@ -37,7 +37,7 @@ struct Split {
 }
 
 impl Split {
-    fn of<'a>(role: Role, groups: impl Iterator<Item = &'a Stats>) -> Self {
+    fn of(role: Role, groups: &[&Stats]) -> Self {
         let mut split = Self::default();
         let (mut most_turn, mut most_wait) = (0.0, 0.0);
         for stats in groups {
@@ -99,10 +99,13 @@ fn round_trip(stats: &Stats) -> Option<f64> {
 
 /// The sentence.
 pub(crate) fn sentence(summary: &Summary) -> String {
-    let side = |role| summary.groups().filter(move |(key, _)| key.role == role).map(|(_, stats)| stats);
-    let client = Split::of(Role::Client, side(Role::Client));
-    let server = Split::of(Role::Server, side(Role::Server));
-    let failures = failures(side(Role::Client));
+    let side = |role| -> Vec<&Stats> {
+        summary.groups().filter(|(key, _)| key.role == role).map(|(_, stats)| stats).collect()
+    };
+    let clients = side(Role::Client);
+    let client = Split::of(Role::Client, &clients);
+    let server = Split::of(Role::Server, &side(Role::Server));
+    let failures = failures(&clients);
     let time = if client.exchanges > 0 {
         Some(describe_client(&client, &server))
     } else if server.exchanges > 0 {
@@ -188,7 +191,7 @@ fn again(split: &Split) -> String {
 }
 
 /// What the failed attempts say, if there were any.
-fn failures<'a>(groups: impl Iterator<Item = &'a Stats>) -> Option<String> {
+fn failures(groups: &[&Stats]) -> Option<String> {
     let mut counts = [0; Outcome::COUNT];
     let mut patience = 0.0_f64;
     for stats in groups {
