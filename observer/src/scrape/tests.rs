@@ -95,10 +95,9 @@ fn text(body: &str) -> Reply {
     Reply::Raw(response("text/plain; version=0.0.4", body))
 }
 
-/// Settings that let a test see several scrapes soon.
+/// Settings that let a test see several scrapes soon, and that a busy machine keeps.
 fn settings() -> Settings {
-    let interval = Duration::from_millis(20);
-    Settings { interval, timeout: interval, ..Settings::default() }
+    Settings { interval: Duration::from_millis(20), timeout: Duration::from_secs(20), ..Settings::default() }
 }
 
 struct Running {
@@ -165,7 +164,7 @@ async fn a_target_gives_its_samples_with_its_labels() {
 #[tokio::test]
 async fn the_request_is_one_an_exporter_of_prometheus_expects() {
     let exporter = Exporter::start([text("a 1\n")]).await;
-    let running = start(&exporter.address, Settings { timeout: Duration::from_millis(15), ..settings() });
+    let running = start(&exporter.address, Settings { timeout: Duration::from_millis(10_500), ..settings() });
     running.first().await;
     let request = exporter.requests.lock().unwrap()[0].to_ascii_lowercase();
     let (head, headers) = request.split_once("\r\n").unwrap();
@@ -173,7 +172,7 @@ async fn the_request_is_one_an_exporter_of_prometheus_expects() {
     for expected in [
         &*format!("host: {}\r\n", exporter.address),
         "accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n",
-        "x-prometheus-scrape-timeout-seconds: 0.015\r\n",
+        "x-prometheus-scrape-timeout-seconds: 10.5\r\n",
         concat!("user-agent: observer/", env!("CARGO_PKG_VERSION"), "\r\n"),
     ] {
         assert!(headers.contains(expected), "{expected} not in {headers}");
@@ -183,7 +182,7 @@ async fn the_request_is_one_an_exporter_of_prometheus_expects() {
 #[tokio::test]
 async fn scrapes_share_one_connection() {
     let exporter = Exporter::start([text("a 1\n")]).await;
-    let running = start(&exporter.address, Settings { timeout: Duration::from_secs(5), ..settings() });
+    let running = start(&exporter.address, settings());
     running.wait(|s| s.scrapes >= 5).await;
     assert_eq!(exporter.connections.load(Relaxed), 1);
 }
@@ -193,7 +192,7 @@ async fn a_connection_closed_between_scrapes_costs_no_scrape() {
     // Answers once, then closes each connection at its second request.
     let script = (0..50).flat_map(|_| [text("a 1\n"), Reply::Close]);
     let exporter = Exporter::start(script).await;
-    let running = start(&exporter.address, Settings { timeout: Duration::from_secs(5), ..settings() });
+    let running = start(&exporter.address, settings());
     running.wait(|s| s.scrapes >= 5).await;
     assert_eq!(Failure::RESULTS.map(|result| running.results(result)), [0; 6]);
     assert!(exporter.connections.load(Relaxed) > 1);
@@ -207,7 +206,7 @@ async fn a_body_without_length_is_read_to_its_end() {
         Reply::Last("HTTP/1.0 200 OK\r\n\r\nb 1\n".to_owned()),
     ])
     .await;
-    let running = start(&exporter.address, Settings { timeout: Duration::from_secs(5), ..settings() });
+    let running = start(&exporter.address, settings());
     let first = running.first().await;
     assert_eq!(value(&first.families, "a"), Some(1.0), "{}", first.last_error);
     running.wait(|s| value(&s.families, "b") == Some(1.0)).await;
@@ -218,8 +217,7 @@ async fn a_large_body_is_decoded_as_a_small_one() {
     let body: String = (0..20_000).map(|i| format!("a{{i=\"{i}\"}} {i}\n")).collect();
     assert!(body.len() > 256 << 10);
     let exporter = Exporter::start([text(&body)]).await;
-    let settings = Settings { timeout: Duration::from_secs(20), ..settings() };
-    let running = start(&exporter.address, settings);
+    let running = start(&exporter.address, settings());
     // The decoder comes back with what it knows: the second body adds no series.
     let snapshot = running.wait(|s| s.scrapes >= 2).await;
     for (name, expected) in [("up", 1.0), ("scrape_samples_scraped", 20_000.0), ("scrape_series_added", 0.0)]
@@ -263,7 +261,12 @@ async fn a_failed_scrape_shows_its_synthetic_series_only_and_the_next_one_recove
 async fn every_failure_has_its_reason_and_its_cause() {
     for (reply, limits, result, expected) in [
         (Reply::Raw("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".into()), settings(), "status", "503"),
-        (Reply::Silence, settings(), "timeout", "timeout of 20ms"),
+        (
+            Reply::Silence,
+            Settings { timeout: Duration::from_millis(20), ..settings() },
+            "timeout",
+            "timeout of 20ms",
+        ),
         (Reply::Close, settings(), "protocol", "cannot exchange HTTP"),
         (Reply::Last("nonsense\r\n\r\n".into()), settings(), "protocol", "cannot exchange HTTP"),
         (
