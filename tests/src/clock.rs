@@ -2,7 +2,7 @@
 
 use std::{
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Long enough for anything that is going to happen, even on a busy machine.
@@ -13,6 +13,13 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 #[expect(clippy::disallowed_methods, reason = "this module is where the tests read the clock")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The wall clock, since 1970: the kernel stamps packets with it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this module is where the tests read the clock")]
+pub(crate) fn wall() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Asks `ready` until it gives a value, or says so when [`PATIENCE`] ran out.

@@ -37,9 +37,9 @@ pub struct Measured {
     pub port: u16,
     /// Around `connect`.
     pub connect: u64,
-    /// Client: request sent to first byte read. Server: request read to response sent.
+    /// Client: request sent to the response's arrival at this host. Server: request read to response sent.
     pub turns: Vec<u64>,
-    /// Client: response in the socket to its being read.
+    /// Client: the response's arrival to its being read.
     pub waits: Vec<u64>,
     /// The kernel's smoothed round-trip time before the close.
     pub srtt: u64,
@@ -72,6 +72,7 @@ impl Talk {
 
     fn client_connection(&self, to: SocketAddr) -> io::Result<Measured> {
         let socket = Socket::new(domain(to.ip()), libc::SOCK_STREAM)?;
+        socket.stamp_arrivals()?;
         let start = clock::now();
         socket.connect(&to.into())?;
         let mut measured =
@@ -79,13 +80,16 @@ impl Talk {
         let mut buffer = [0; RESPONSE];
         for _ in 0..self.exchanges {
             socket.send(&[b'q'; REQUEST])?;
-            let sent = clock::now();
-            socket.poll(libc::POLLIN, clock::PATIENCE)?;
-            let ready = clock::now();
-            pause(self.linger);
-            let mut got = socket.receive(&mut buffer)?;
-            measured.turns.push(since(sent));
-            measured.waits.push(since(ready));
+            let sent = clock::wall();
+            if !self.linger.is_zero() {
+                socket.poll(libc::POLLIN, clock::PATIENCE)?;
+                pause(self.linger);
+            }
+            let (mut got, arrived) = socket.receive_stamped(&mut buffer)?;
+            let read = clock::wall();
+            some(got)?;
+            measured.turns.push(nanoseconds(arrived.saturating_sub(sent)));
+            measured.waits.push(nanoseconds(read.saturating_sub(arrived)));
             while got < RESPONSE {
                 got += some(socket.receive(&mut buffer)?)?;
             }

@@ -17,6 +17,7 @@ pub mod page;
 pub mod parallel;
 pub mod privileges;
 pub mod program;
+pub mod quantile;
 pub mod row;
 mod script;
 pub mod serve;

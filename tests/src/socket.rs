@@ -136,6 +136,42 @@ impl Socket {
         check_len(unsafe { libc::recv(self.raw(), bytes.as_mut_ptr().cast(), bytes.len(), 0) })
     }
 
+    /// Asks the kernel to note when data arrives.
+    pub(crate) fn stamp_arrivals(&self) -> io::Result<()> {
+        let flags = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+        self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, flags)
+    }
+
+    /// Receives, and says when the newest of the bytes reached this host, by the wall clock.
+    pub(crate) fn receive_stamped(&self, bytes: &mut [u8]) -> io::Result<(usize, Duration)> {
+        let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        // Aligned as control messages must be.
+        let mut control = [0u64; 32];
+        // SAFETY: all-zero bytes are a valid `msghdr`.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control);
+        // SAFETY: the message points to live, writable memory of the lengths it says.
+        let length = check_len(unsafe { libc::recvmsg(self.raw(), &raw mut message, 0) })?;
+        // SAFETY: the kernel has filled the control part of the message.
+        let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        // SAFETY: null, or a complete header within `control`.
+        let stamped = unsafe { first.as_ref() }
+            .filter(|head| (head.cmsg_level, head.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING))
+            .ok_or_else(|| io::Error::other("the kernel did not say when the data arrived"));
+        if length == 0 {
+            return Ok((0, Duration::ZERO));
+        }
+        // SAFETY: a header of this type is followed by three `timespec`, the first by the software clock.
+        let data = unsafe { libc::CMSG_DATA(stamped?) };
+        // SAFETY: as above; possibly unaligned.
+        let stamp = unsafe { data.cast::<libc::timespec>().read_unaligned() };
+        let (seconds, nanoseconds) = (u64::try_from(stamp.tv_sec), u32::try_from(stamp.tv_nsec));
+        Ok((length, Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())))
+    }
+
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         // SAFETY: takes values only.
         check(unsafe { libc::shutdown(self.raw(), libc::SHUT_WR) }).map(drop)
