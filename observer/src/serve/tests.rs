@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use observer_aggregate::family::{Family, Kind, Sample, Suffix};
 use tokio::{
     io::{AsyncReadExt as _, BufReader},
-    net::{TcpStream, UnixStream},
+    net::{TcpSocket, TcpStream, UnixStream},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Long enough for a busy machine, never waited for.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Levels(Mutex<Level>);
@@ -369,10 +369,12 @@ async fn a_client_that_reads_nothing_blocks_nobody_and_is_cut_off() {
         start(Limits { connections: 2, write: Duration::from_millis(50), ..Limits::default() }).await;
     // More than the buffers of both sockets take.
     let long = "x".repeat(1 << 20);
-    let families = (0..32).map(|i| gauge("big", &format!("i=\"{i}{long}\""), 1.0)).collect();
+    let families = (0..8).map(|i| gauge("big", &format!("i=\"{i}{long}\""), 1.0)).collect();
     let groups = vec![Group { name: Source::Node, families: Arc::new(families) }];
     server.windows.send_replace(Arc::new(Published { groups, ..Published::default() }));
-    let mut slow = server.connect().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut slow = socket.connect(server.address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     assert_eq!(server.get("/live", "").await.status, 200);
     // When the write has failed, the rest of the page never comes.
@@ -386,7 +388,7 @@ async fn a_client_that_reads_nothing_blocks_nobody_and_is_cut_off() {
     .expect("the slow client keeps its connection");
     let mut page = Vec::new();
     let ended = slow.read_to_end(&mut page).await;
-    assert!(ended.is_err() || page.len() < 32 << 20, "{} bytes", page.len());
+    assert!(ended.is_err() || page.len() < 8 << 20, "{} bytes", page.len());
 }
 
 #[tokio::test]
