@@ -53,6 +53,9 @@ pub(crate) struct TraceArgs {
     /// Size of the ring buffer in bytes; records that do not fit are counted as lost.
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
     ring_size: u32,
+    /// How much of each connection to watch: with `outcomes`, nothing runs per request and no exchange is timed.
+    #[arg(long, value_enum, default_value_t)]
+    tcp_level: Level,
     /// Show what the kernel programs themselves log.
     #[arg(long)]
     kernel_log: bool,
@@ -86,7 +89,7 @@ impl TraceError {
 pub(crate) fn run(args: &TraceArgs, stop: &AtomicBool) -> Result<(), TraceError> {
     let options = bpf::Options {
         ring_bytes: args.ring_size,
-        level: Level::Exchanges,
+        level: args.tcp_level,
         filter: args.filter.build()?,
         kernel_log: args.kernel_log,
     };

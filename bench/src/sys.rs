@@ -1,0 +1,138 @@
+//! System calls that neither the standard library nor aya has a wrapper for.
+#![expect(unsafe_code, reason = "raw `bpf` commands, a namespace and a signal")]
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    path::Path,
+    process::Child,
+};
+
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_long = 17;
+const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
+const BPF_ITER_CREATE: libc::c_long = 33;
+
+/// What `BPF_PROG_LOAD` reads of `union bpf_attr`.
+#[derive(Default)]
+#[repr(C)]
+struct ProgLoad {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log: [u64; 2],
+    kern_version: u32,
+    prog_flags: u32,
+    prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    btf: [u64; 4],
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+const _: () = assert!(size_of::<ProgLoad>() == 112);
+
+/// Loads `return 0` for a BTF tracepoint.
+pub(crate) fn load_empty(name: &str, attach_btf_id: u32) -> io::Result<OwnedFd> {
+    const BPF_PROG_TYPE_TRACING: u32 = 26;
+    const BPF_TRACE_RAW_TP: u32 = 23;
+    // `r0 = 0; exit`
+    let program: [u64; 2] = [0xb7, 0x95];
+    let mut attr = ProgLoad {
+        prog_type: BPF_PROG_TYPE_TRACING,
+        insn_cnt: 2,
+        insns: program.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        expected_attach_type: BPF_TRACE_RAW_TP,
+        attach_btf_id,
+        ..ProgLoad::default()
+    };
+    for (to, from) in attr.prog_name.iter_mut().zip(name.bytes().take(15)) {
+        *to = from;
+    }
+    descriptor(BPF_PROG_LOAD, &mut attr)
+}
+
+/// Hangs a loaded BTF tracepoint program on its hook, until the result is dropped.
+pub(crate) fn attach(program: &OwnedFd) -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Open {
+        name: u64,
+        prog_fd: i32,
+        padding: u32,
+    }
+    descriptor(BPF_RAW_TRACEPOINT_OPEN, &mut Open { name: 0, prog_fd: program.as_raw_fd(), padding: 0 })
+}
+
+/// The link of a loaded program, whoever holds it.
+pub(crate) fn open_link(id: u32) -> io::Result<OwnedFd> {
+    descriptor(BPF_LINK_GET_FD_BY_ID, &mut [id, 0, 0])
+}
+
+/// Starts an iterator.
+pub(crate) fn iterate(link: &OwnedFd) -> io::Result<File> {
+    descriptor(BPF_ITER_CREATE, &mut [link.as_raw_fd(), 0]).map(File::from)
+}
+
+fn descriptor<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
+    let fd = bpf(command, attr)?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_int> {
+    // SAFETY: `attr` is the part of `union bpf_attr` that the command reads and writes, and what it points to lives here.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    match libc::c_int::try_from(result) {
+        Ok(result) if result >= 0 => Ok(result),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Moves this process, and the ones it starts from now on, into a network namespace of their own. It ends with them.
+pub(crate) fn leave_network() -> io::Result<()> {
+    // SAFETY: no precondition.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })
+}
+
+/// Gives this process, and the ones it starts from now on, a tracefs of their own, which many tools need.
+pub(crate) fn mount_tracefs() -> io::Result<()> {
+    if Path::new("/sys/kernel/tracing/events").exists() {
+        return Ok(());
+    }
+    // SAFETY: no precondition.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let none = c"none".as_ptr();
+    // SAFETY: strings of ours that end with a zero, and no data.
+    check(unsafe {
+        libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, std::ptr::null())
+    })?;
+    let (kind, place) = (c"tracefs".as_ptr(), c"/sys/kernel/tracing".as_ptr());
+    // SAFETY: as above.
+    check(unsafe { libc::mount(none, place, kind, 0, std::ptr::null()) })
+}
+
+/// Allows as many open files as may be had without asking anybody.
+pub(crate) fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one `rlimit` of ours.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// Asks a child of ours to end.
+pub(crate) fn interrupt(child: &Child) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    // SAFETY: no precondition; the child is ours and not reaped yet.
+    check(unsafe { libc::kill(pid, libc::SIGINT) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
