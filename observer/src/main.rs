@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, ExitCode::FAILURE),
     };
-    log_to_stderr();
+    log_to_stderr(match &cli.command {
+        Command::Run(args) => args.kernel_log,
+        Command::Trace(args) => args.kernel_log,
+        Command::Docs { .. } => false,
+    });
     match cli.command {
         Command::Run(args) => match runtime.block_on(agent::run(*args)) {
             Ok(()) => ExitCode::SUCCESS,
@@ -54,8 +58,9 @@ fn main() -> ExitCode {
 }
 
 /// Warnings and errors, and what `OBSERVER_LOG` asks for beyond that.
-fn log_to_stderr() {
-    let filter = env_logger::Env::new().filter_or("OBSERVER_LOG", "warn");
+fn log_to_stderr(kernel_too: bool) {
+    let default = if kernel_too { "warn,observer_ebpf=trace" } else { "warn" };
+    let filter = env_logger::Env::new().filter_or("OBSERVER_LOG", default);
     env_logger::Builder::from_env(filter).format_target(false).format_timestamp_millis().init();
 }
 

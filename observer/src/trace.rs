@@ -58,7 +58,7 @@ pub(crate) struct TraceArgs {
     tcp_level: Level,
     /// Show what the kernel programs themselves log.
     #[arg(long)]
-    kernel_log: bool,
+    pub(crate) kernel_log: bool,
 }
 
 /// Why a trace ended early.
