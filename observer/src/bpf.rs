@@ -7,7 +7,7 @@ mod offsets;
 mod ring;
 mod sys;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
@@ -87,7 +87,6 @@ type ControlMap = Array<MapData, Shared<Control>>;
 /// The loaded programs. Dropping them takes everything out of the kernel.
 pub(crate) struct Programs {
     ebpf: Ebpf,
-    btf: Arc<Btf>,
     features: Vec<Feature>,
     level: Level,
     /// Held so that the programs can be told something new.
@@ -105,9 +104,15 @@ impl Programs {
     /// # Errors
     /// When connections cannot be watched at all. Anything less is a [`Feature`] that is not available.
     pub(crate) fn load(options: &Options) -> Result<(Self, Ring), LoadError> {
+        let loaded = Self::load_with_types(options);
+        sys::release_freed_memory();
+        loaded
+    }
+
+    fn load_with_types(options: &Options) -> Result<(Self, Ring), LoadError> {
         let types = offsets::open(Path::new(BTF))?;
         let offsets = offsets::offsets(&types)?;
-        let btf = Arc::new(Btf::from_sys_fs()?);
+        let btf = Btf::from_sys_fs()?;
         let ring_bytes = ring_size(options.ring_bytes);
         let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
         let mut loader = EbpfLoader::new();
@@ -152,7 +157,6 @@ impl Programs {
             totals: map(&mut ebpf, "TOTALS")?,
             ports: map(&mut ebpf, "PORTS")?,
             ebpf,
-            btf,
             features,
             level: Level::Outcomes,
             sockets,
@@ -160,7 +164,7 @@ impl Programs {
             exchange_links: Vec::new(),
         };
         let ring = Ring::new(map(&mut programs.ebpf, "EVENTS")?);
-        programs.features.extend(attach::load_exchanges(&mut programs.ebpf, &programs.btf, &types));
+        programs.features.extend(attach::load_exchanges(&mut programs.ebpf, &btf, &types));
         programs.set_level(options.level);
         Ok((programs, ring))
     }

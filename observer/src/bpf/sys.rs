@@ -84,6 +84,16 @@ fn bpf<T>(command: libc::c_long, attr: &T) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Hands freed memory back to the system. Loading parses the kernel's type information, tens of megabytes in small pieces that
+/// are never needed again.
+pub(super) fn release_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the function takes a size by value and has no precondition.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Whether a system call was refused for want of a capability, anywhere in the chain of causes.
 pub(super) fn is_not_permitted(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
