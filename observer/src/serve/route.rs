@@ -112,8 +112,10 @@ async fn metrics(state: &Arc<State>, request: &Request<Incoming>) -> Answer {
 }
 
 fn ready(state: &State) -> Answer {
-    if state.windows.borrow().complete {
-        plain(StatusCode::OK, "ready\n")
+    let window = Arc::clone(&state.windows.borrow());
+    if window.complete {
+        let end = jiff::Timestamp::from_millisecond(window.window_end_ms).unwrap_or_default();
+        plain(StatusCode::OK, format!("ready: the last window ended at {end}\n"))
     } else {
         plain(StatusCode::SERVICE_UNAVAILABLE, "not ready: no complete window yet\n")
     }
