@@ -1,6 +1,10 @@
 //! The kernel's own TCP counters of a namespace, against which rows are held.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+};
 
 use crate::netns::Netns;
 
@@ -12,24 +16,38 @@ impl Counters {
     /// Reads the counters of a namespace.
     #[must_use]
     pub fn read(namespace: &Netns) -> Self {
-        namespace.run(|| Self::read_from("/proc/thread-self/net"))
+        let read = || Self::try_read(Path::new("/proc/thread-self/net"));
+        namespace.run(read).unwrap_or_else(|error| panic!("cannot read a namespace's counters: {error}"))
     }
 
-    /// Reads the counters below a directory such as `/proc/1/net`.
+    /// The sum of one counter over every network namespace that has a process.
     #[must_use]
-    pub fn read_from(directory: &str) -> Self {
+    pub fn of_the_machine(name: &str) -> i64 {
+        let mut seen = BTreeSet::new();
+        let mut sum = 0;
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let process = entry.path();
+            // Threads of the kernel and processes that have just ended have none.
+            let Ok(namespace) = fs::read_link(process.join("ns/net")) else { continue };
+            let Ok(counters) = Self::try_read(&process.join("net")) else { continue };
+            if seen.insert(namespace) {
+                sum += counters.get(name);
+            }
+        }
+        sum
+    }
+
+    fn try_read(directory: &Path) -> io::Result<Self> {
         let mut values = BTreeMap::new();
         for (file, section) in [("snmp", "Tcp:"), ("netstat", "TcpExt:")] {
-            let path = format!("{directory}/{file}");
-            let text =
-                fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read `{path}`: {error}"));
+            let text = fs::read_to_string(directory.join(file))?;
             let mut lines = text.lines().filter_map(|line| line.strip_prefix(section));
             let (names, numbers) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
             for (name, number) in names.split_whitespace().zip(numbers.split_whitespace()) {
                 values.insert(name.to_owned(), number.parse().expect("counters are numbers"));
             }
         }
-        Self(values)
+        Ok(Self(values))
     }
 
     /// One counter by its name in the kernel.

@@ -3,6 +3,8 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
 };
 
 use crate::clock;
@@ -36,14 +38,31 @@ impl Answer {
 #[track_caller]
 #[must_use]
 pub fn get(from: SocketAddr, path: &str, lines: &[&str]) -> Answer {
-    let mut stream = TcpStream::connect_timeout(&from, clock::PATIENCE)
+    let stream = TcpStream::connect_timeout(&from, clock::PATIENCE)
         .unwrap_or_else(|error| panic!("nobody listens on {from}: {error}"));
     stream.set_read_timeout(Some(clock::PATIENCE)).expect("not zero");
+    ask(stream, "GET", path, lines)
+}
+
+/// Asks over a Unix socket: no TCP connection is made for it.
+#[track_caller]
+#[must_use]
+pub fn ask_unix(socket: &Path, method: &str, path: &str) -> Answer {
+    let stream = UnixStream::connect(socket)
+        .unwrap_or_else(|error| panic!("nobody listens on `{}`: {error}", socket.display()));
+    stream.set_read_timeout(Some(clock::PATIENCE)).expect("not zero");
+    ask(stream, method, path, &[])
+}
+
+#[track_caller]
+fn ask(mut stream: impl Read + Write, method: &str, path: &str, lines: &[&str]) -> Answer {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n{lines}\r\n");
-    stream.write_all(request.as_bytes()).unwrap_or_else(|error| panic!("{from} does not listen: {error}"));
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: observer\r\nConnection: close\r\n{lines}\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .unwrap_or_else(|error| panic!("`{path}` is not listened to: {error}"));
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap_or_else(|error| panic!("{from} does not answer: {error}"));
+    stream.read_to_end(&mut bytes).unwrap_or_else(|error| panic!("`{path}` is not answered: {error}"));
     parse(&bytes).unwrap_or_else(|| panic!("not an answer: {}", String::from_utf8_lossy(&bytes)))
 }
 

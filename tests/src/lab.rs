@@ -92,6 +92,15 @@ impl Lab {
         self.ip(family, 5)
     }
 
+    /// An address to which there is no route: of the networks for benchmarks (RFC 2544) and for documentation (RFC 3849).
+    #[must_use]
+    pub fn nowhere(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => Ipv4Addr::from_bits(198 << 24 | 18 << 16 | (self.number % (1 << 17))).into(),
+            Family::V6 => Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(self.number)).into(),
+        }
+    }
+
     /// A service of the server.
     #[must_use]
     pub fn service(&self, family: Family, port: u16) -> SocketAddr {

@@ -1,6 +1,7 @@
 //! The lives a TCP connection can lead: how each is brought about, what the program sees, what the kernel counts, and
 //! which rows it must leave.
 
+mod page;
 mod rows;
 mod table;
 
@@ -216,9 +217,7 @@ impl Target {
             (Self::Server, _) => lab.server_ip(family),
             (Self::Nobody, _) => lab.nobody(family),
             (Self::Itself, _) => lab.client_ip(family),
-            // Addresses for documentation: RFC 5737 and RFC 3849.
-            (Self::Nowhere, Family::V4) => [198, 51, 100, 1].into(),
-            (Self::Nowhere, Family::V6) => [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into(),
+            (Self::Nowhere, _) => lab.nowhere(family),
         }
     }
 }

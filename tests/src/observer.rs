@@ -3,8 +3,13 @@
 mod process;
 
 use std::{
+    env,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use serde_json::Value;
@@ -137,6 +142,7 @@ pub fn run(privileges: Privileges, args: &[&str]) -> (Option<i32>, String, Strin
 pub struct Agent {
     process: Process,
     address: SocketAddr,
+    socket: PathBuf,
 }
 
 impl Agent {
@@ -144,11 +150,17 @@ impl Agent {
     #[track_caller]
     #[must_use]
     pub fn start(privileges: Privileges, args: &[&str]) -> Self {
-        let args: Vec<&str> = ["run", "--listen", "127.0.0.1:0"].iter().chain(args).copied().collect();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("observer-test-{}-{}.sock", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let socket = env::temp_dir().join(name);
+        let place = socket.to_string_lossy().into_owned();
+        let fixed = ["run", "--listen", "127.0.0.1:0", "--socket", &place];
+        let args: Vec<&str> = fixed.iter().chain(args).copied().collect();
         let mut process = Process::start(privileges, &args, |_| {});
         let line = process.wait_for_stderr("observer: listening on http://");
         let address = line.trim().rsplit('/').next().and_then(|address| address.parse().ok());
-        Self { address: address.unwrap_or_else(|| panic!("no address in `{line}`")), process }
+        let address = address.unwrap_or_else(|| panic!("no address in `{line}`"));
+        Self { process, address, socket }
     }
 
     /// Where it listens.
@@ -157,10 +169,10 @@ impl Agent {
         self.address
     }
 
-    /// Its process id.
+    /// Its Unix socket.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// What it said until now.
@@ -169,26 +181,47 @@ impl Agent {
         self.process.stderr()
     }
 
-    /// The page as it is now.
+    /// The page as it is now. Asking for it makes no TCP connection.
     #[track_caller]
     #[must_use]
     pub fn page(&self) -> Page {
-        let answer = http::get(self.address, "/metrics", &[]);
+        let answer = http::ask_unix(&self.socket, "GET", "/metrics");
         assert_eq!(answer.status, 200, "{}", answer.text());
         Page::parse(&answer.text())
     }
 
     /// Waits for a page on which `ready` finds what it looks for; the last page if it never comes.
     #[track_caller]
+    #[must_use]
     pub fn page_with(&self, ready: impl Fn(&Page) -> bool) -> Page {
         clock::wait(|| Some(self.page()).filter(&ready)).unwrap_or_else(|| self.page())
     }
 
-    /// Asks it to end with a signal, and waits: exit code and standard error.
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: libc::c_int) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end: exit code and standard error.
     #[track_caller]
     #[must_use]
-    pub fn stop(mut self, signal: libc::c_int) -> (Option<i32>, String) {
-        self.process.signal(signal);
+    pub fn end(&mut self) -> (Option<i32>, String) {
         self.process.end()
+    }
+
+    /// Asks it to end, and waits: exit code and standard error.
+    #[track_caller]
+    #[must_use]
+    pub fn stop(mut self) -> (Option<i32>, String) {
+        self.signal(libc::SIGTERM);
+        self.end()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It takes the socket away itself unless it is killed.
+        let _ = std::fs::remove_file(&self.socket);
     }
 }

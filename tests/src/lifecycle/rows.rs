@@ -47,7 +47,7 @@ impl Played {
         (!wrong.is_empty()).then(|| format!("{head}\n    {}\n    of\n{}", wrong.join("\n    "), show(&mine)))
     }
 
-    fn expected_connects(&self, sight: Sight) -> Vec<&'static str> {
+    pub(super) fn expected_connects(&self, sight: Sight) -> Vec<&'static str> {
         let rows = self.lifecycle.connects.iter().copied();
         match sight {
             Sight::Full => rows.collect(),

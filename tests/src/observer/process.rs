@@ -78,10 +78,6 @@ impl Process {
         self.stderr.lock().expect("no panic while it is held").clone()
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     #[track_caller]
     pub(super) fn signal(&self, signal: libc::c_int) {
         sys::kill(self.child.id(), signal).expect("it is our child");

@@ -1,0 +1,44 @@
+//! The outcome matrix on the agent's page: the counters have every attempt once, with its outcome, error and owner, and they
+//! add up to the kernel's own.
+
+use observer_tests::{
+    lifecycle::{Sight, all, play},
+    observer::Agent,
+    page::Page,
+    privileges::Privileges,
+};
+
+fn matrix(privileges: Privileges, sight: Sight) -> (Page, String) {
+    let agent = Agent::start(privileges, &["--no-node"]);
+    let played = play(&all()).unwrap_or_else(|failures| panic!("{failures}"));
+    let wrong = |page: &Page| -> Vec<String> {
+        played.iter().filter_map(|life| life.check_page(page, sight)).collect()
+    };
+    let page = agent.page_with(|page| wrong(page).is_empty());
+    let wrong = wrong(&page);
+    assert!(
+        wrong.is_empty(),
+        "{} of {} lives are wrong on the page:\n{}",
+        wrong.len(),
+        played.len(),
+        wrong.join("\n")
+    );
+    let (code, stderr) = agent.stop();
+    assert_eq!(code, Some(0), "{stderr}");
+    (page, stderr)
+}
+
+#[test]
+fn the_page_has_every_attempt_once() {
+    let (page, _) = matrix(Privileges::Root, Sight::Full);
+    assert_eq!(page.sum("observer_feature_available", &[("feature", "connect_exit")]), 1.0);
+    assert_eq!(page.sum("observer_events_lost_total", &[]), 0.0);
+}
+
+#[test]
+fn least_privileges_cost_only_what_is_said() {
+    let (page, stderr) = matrix(Privileges::Least, Sight::NoConnectExit);
+    let missing: Vec<_> = page.of("observer_feature_available", &[("feature", "connect_exit")]).collect();
+    assert!(matches!(missing.as_slice(), [one] if one.value == 0.0), "{missing:?}");
+    assert!(stderr.lines().any(|line| line.contains("`connect_exit` is not available")), "{stderr}");
+}
