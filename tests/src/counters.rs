@@ -1,9 +1,9 @@
 //! The kernel's own TCP counters of a namespace, against which rows are held.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::netns::Netns;
@@ -20,21 +20,21 @@ impl Counters {
         namespace.run(read).unwrap_or_else(|error| panic!("cannot read a namespace's counters: {error}"))
     }
 
-    /// The sum of one counter over every network namespace that has a process.
+    /// The counters of every network namespace that has a process, by the namespace.
     #[must_use]
-    pub fn of_the_machine(name: &str) -> i64 {
-        let mut seen = BTreeSet::new();
-        let mut sum = 0;
+    pub fn of_the_machine() -> BTreeMap<PathBuf, Self> {
+        let mut all = BTreeMap::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let process = entry.path();
             // Threads of the kernel and processes that have just ended have none.
             let Ok(namespace) = fs::read_link(process.join("ns/net")) else { continue };
-            let Ok(counters) = Self::try_read(&process.join("net")) else { continue };
-            if seen.insert(namespace) {
-                sum += counters.get(name);
+            if !all.contains_key(&namespace)
+                && let Ok(counters) = Self::try_read(&process.join("net"))
+            {
+                all.insert(namespace, counters);
             }
         }
-        sum
+        all
     }
 
     fn try_read(directory: &Path) -> io::Result<Self> {
