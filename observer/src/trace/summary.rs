@@ -13,17 +13,21 @@ use observer_aggregate::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    table::{bytes, duration},
+    table::{bytes, duration, printable},
     verdict,
 };
 
 /// Peers that keep a line of their own; the rest share one.
 const PEERS: usize = 4096;
+/// Client programs, by name, whose waiting is told apart; that of the rest is only in the groups.
+const PROGRAMS: usize = 256;
 
 /// Everything of one trace.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     groups: BTreeMap<Key, Stats>,
+    /// How long clients waited for answers, by the name of the program.
+    programs: BTreeMap<[u8; 16], Spread>,
     /// Rows that were lost, by cause.
     pub(crate) lost: u64,
     /// Rows shown.
@@ -78,6 +82,11 @@ impl Spread {
         self.max_ns = self.max_ns.max(slots.max_ns);
     }
 
+    fn add(&mut self, bucket: u16, count: u32) {
+        // A decoded record has no bucket beyond the last.
+        let _decoded = self.histogram.get_or_insert_default().add(usize::from(bucket), u64::from(count));
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.histogram.as_ref().map_or(0, |h| h.count())
     }
@@ -113,6 +122,13 @@ impl Summary {
         self.groups.iter()
     }
 
+    /// The program whose clients waited longest for answers; `None` unless there are several programs.
+    pub(crate) fn most_waiting(&self) -> Option<(String, &Spread)> {
+        let most = self.programs.iter().max_by(|(_, one), (_, other)| one.sum().total_cmp(&other.sum()));
+        let (comm, spread) = most.filter(|(comm, _)| self.programs.len() > 1 && comm[0] != 0)?;
+        Some((printable(&tcp::name(comm)), spread))
+    }
+
     pub(crate) fn connect(&mut self, r: &Connect) {
         let (Some(outcome), Some(stats)) = (Outcome::from_u8(r.outcome), self.stats(&r.id)) else { return };
         stats.connects[outcome as usize] += 1;
@@ -134,6 +150,9 @@ impl Summary {
     }
 
     pub(crate) fn activity(&mut self, r: &Activity) {
+        if let Some(program) = self.program(&r.id, Family::Turn as u8) {
+            program.merge(&r.turn);
+        }
         let Some(stats) = self.stats(&r.id) else { return };
         stats.sent += r.sent_bytes;
         stats.received += r.received_bytes;
@@ -149,11 +168,19 @@ impl Summary {
     }
 
     pub(crate) fn spill(&mut self, r: &Spill) {
+        if let Some(program) = self.program(&r.id, r.family) {
+            program.add(r.bucket, r.count);
+        }
         let Some(stats) = self.stats(&r.id) else { return };
         let spread = if r.family == Family::Turn as u8 { &mut stats.turn } else { &mut stats.wait };
-        let histogram = spread.histogram.get_or_insert_default();
-        // A decoded record has no bucket beyond the last.
-        let _decoded = histogram.add(usize::from(r.bucket), u64::from(r.count));
+        spread.add(r.bucket, r.count);
+    }
+
+    /// Where the waiting of a client for its answers belongs, if this is some.
+    fn program(&mut self, id: &Identity, family: u8) -> Option<&mut Spread> {
+        let waits = id.role == Role::Client as u8 && family == Family::Turn as u8;
+        let full = self.programs.len() >= PROGRAMS && !self.programs.contains_key(&id.comm);
+        (waits && !full).then(|| self.programs.entry(id.comm).or_default())
     }
 
     fn stats(&mut self, id: &Identity) -> Option<&mut Stats> {
@@ -232,6 +259,7 @@ impl Stats {
             (Self::turn_name(key.role), &self.turn),
             ("receive wait", &self.wait),
             ("RTT", &self.rtt),
+            ("smallest RTT", &self.min_rtt),
         ] {
             if let (Some(p50), Some(p90), Some(p99)) =
                 (spread.quantile(0.5), spread.quantile(0.9), spread.quantile(0.99))

