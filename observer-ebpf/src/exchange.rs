@@ -7,12 +7,12 @@
 use observer_abi::{
     bucket::bucket_of,
     class::Retransmit,
-    record::{Activity, Family, RecordKind, Role, SLOTS, Slots, Spill},
+    record::{Activity, Family, RecordKind, Role, SLOTS, Slot, Slots, Spill},
 };
 
 use crate::{
     emit,
-    kernel::{Sk, TcpSk, add, add32, now_ns, replace},
+    kernel::{Sk, TcpSk, add, add32, now_ns, replace32},
     socket::{self, EXCHANGES, Exchanges, SOCKETS, Socket},
 };
 
@@ -88,7 +88,8 @@ pub(crate) fn ready(sk: Sk) {
         None => {
             // The first data of a connection comes before its program has touched it.
             let Some(socket) = sk.storage(&SOCKETS) else { return };
-            if !socket.is_established() {
+            // A FIN is announced like data: a connection that carried none needs no accumulators to end.
+            if !socket.is_established() || sk.tcp().is_none_or(|tcp| tcp.received(sk) == 0) {
                 return;
             }
             let Some(x) = socket::accumulators(sk, socket) else { return };
@@ -114,21 +115,20 @@ fn observe(sk: Sk, slots: &mut Slots, family: Family, ns: u64) {
     }
     let bucket = bucket_of(ns);
     let slot = &mut slots.slots[usize::from(bucket) % SLOTS];
-    let tag = u64::from(bucket) << 32;
-    // SAFETY-free: a plain look at the tag; another CPU may change it in between, which moves one count by one bucket's place.
+    // A plain look: another CPU may change the slot in between, which moves one count to another bucket.
     let seen = *slot;
-    if seen >> 32 == u64::from(bucket) {
-        add(slot, 1);
+    if seen.takes(bucket) {
+        add32(&mut slot.0, 1);
     } else {
-        displace(sk, slot, seen, tag | 1, family);
+        displace(sk, slot, seen, Slot::new(bucket, 1), family);
     }
 }
 
 /// Takes a slot over for another bucket; what it held goes to the agent.
 #[inline(never)]
-fn displace(sk: Sk, slot: &mut u64, seen: u64, new: u64, family: Family) {
-    let won = replace(slot, seen, new);
-    let (bucket, count) = if won { (seen >> 32, seen as u32) } else { (new >> 32, 1) };
+fn displace(sk: Sk, slot: &mut Slot, seen: Slot, new: Slot, family: Family) {
+    let spilled = if replace32(&mut slot.0, seen.0, new.0) { seen } else { new };
+    let (bucket, count) = (spilled.bucket(), spilled.count());
     if count == 0 {
         return;
     }
@@ -140,7 +140,7 @@ fn displace(sk: Sk, slot: &mut u64, seen: u64, new: u64, family: Family) {
         *r = Spill {
             kind: RecordKind::Spill as u8,
             family: family as u8,
-            bucket: bucket as u16,
+            bucket: u16::from(bucket),
             count,
             time_ns: 0,
             id: socket.id,
@@ -243,13 +243,14 @@ pub(crate) fn note_totals(socket: &Socket, sent: u64, received: u64, turns: u64,
     totals.turns[1] += waits;
 }
 
-/// The number of observations in a socket's own histogram.
-#[inline(always)]
+/// The number of observations in a socket's own histogram. A function of its own: inlined, the compiler keeps every slot on
+/// the stack for the report that follows.
+#[inline(never)]
 pub(crate) fn counts(slots: &Slots) -> u64 {
     let mut n = 0;
     let mut i = 0;
     while i < SLOTS {
-        n += slots.slots[i] & u64::from(u32::MAX);
+        n += u64::from(slots.slots[i].count());
         i += 1;
     }
     n

@@ -417,15 +417,15 @@ pub(crate) fn add32(value: &mut u32, n: u32) {
 
 /// Puts `new` in the place of `old`, unless somebody else was first.
 #[inline(always)]
-pub(crate) fn replace(value: &mut u64, old: u64, new: u64) -> bool {
+pub(crate) fn replace32(value: &mut u32, old: u32, new: u32) -> bool {
     #[cfg(target_arch = "bpf")]
     {
-        let found: u64;
-        // SAFETY: `value` is an aligned u64 that is valid for the whole program.
+        let found: u32;
+        // SAFETY: `value` is an aligned u32 that is valid for the whole program.
         unsafe {
             core::arch::asm!(
-                "r0 = cmpxchg_64({0} + 0, r0, {1})",
-                in(reg) ptr::from_mut(value), in(reg) new, inlateout("r0") old => found
+                "w0 = cmpxchg32_32({0} + 0, w0, {1})",
+                in(reg) ptr::from_mut(value), in(wreg) new, inlateout("w0") old => found
             );
         }
         found == old

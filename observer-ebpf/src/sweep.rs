@@ -76,9 +76,10 @@ fn drain(slots: &mut Slots, reported: &Slots) {
     slots.max_ns = 0;
     let mut i = 0;
     while i < SLOTS {
-        let count = reported.slots[i] & u64::from(u32::MAX);
-        if count != 0 {
-            add(&mut slots.slots[i], count.wrapping_neg());
+        let count = reported.slots[i].count();
+        // What another bucket has pushed out meanwhile is gone with its count.
+        if count != 0 && slots.slots[i].bucket() == reported.slots[i].bucket() {
+            add32(&mut slots.slots[i].0, count.wrapping_neg());
         }
         i += 1;
     }

@@ -2,7 +2,7 @@
 
 use observer_abi::{
     bucket::BUCKETS,
-    record::{Accept, Activity, Close, Connect, Listen, RecordKind, Spill},
+    record::{Accept, Activity, Close, Connect, Listen, RecordKind, Slot, Spill},
 };
 
 /// A record from the kernel. Reports are large and records small; both live on the stack for the length of one call.
@@ -38,7 +38,7 @@ pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
         RecordKind::Close => Record::Close(copy(bytes)?),
         RecordKind::Activity => {
             let r: Activity = copy(bytes)?;
-            let fits = |slot: &u64| slot >> 32 < BUCKETS as u64;
+            let fits = |slot: &Slot| usize::from(slot.bucket()) < BUCKETS;
             (r.turn.slots.iter().all(fits) && r.wait.slots.iter().all(fits)).then_some(Record::Activity(r))?
         }
         RecordKind::Spill => {
@@ -143,7 +143,7 @@ mod tests {
     fn a_bucket_that_does_not_exist_is_refused() {
         let mut bytes = vec![0; size_of::<Activity>()];
         bytes[0] = RecordKind::Activity as u8;
-        bytes[40 + 24 + 16 + 4] = 200;
+        bytes[40 + 24 + 16 + 3] = 0xff;
         refused(&bytes);
         let mut bytes = vec![0; size_of::<Spill>()];
         bytes[0] = RecordKind::Spill as u8;

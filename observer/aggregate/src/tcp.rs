@@ -281,7 +281,7 @@ impl Table {
 
 /// The observations in a socket's own histogram.
 fn count(slots: &Slots) -> u64 {
-    slots.slots.iter().map(|slot| slot & u64::from(u32::MAX)).sum()
+    slots.slots.iter().map(|slot| u64::from(slot.count())).sum()
 }
 
 /// Adds a socket's own histogram.
@@ -292,9 +292,8 @@ pub fn merge(into: &mut Option<Box<Histogram>>, slots: &Slots) {
     let into = into.get_or_insert_default();
     into.add_sum(slots.sum_ns);
     for slot in slots.slots.iter().take(SLOTS) {
-        // The bucket is the upper half; a decoded record has none beyond the last.
-        let _decoded =
-            into.add(usize::try_from(slot >> 32).unwrap_or(usize::MAX), slot & u64::from(u32::MAX));
+        // A decoded record has no bucket beyond the last.
+        let _decoded = into.add(usize::from(slot.bucket()), u64::from(slot.count()));
     }
 }
 
@@ -344,6 +343,8 @@ pub fn escape(value: &str, into: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use observer_abi::record::Slot;
+
     use super::*;
 
     fn id(port: u16) -> Identity {
@@ -382,7 +383,7 @@ mod tests {
         let mut table = Table::new(2);
         let mut report = Activity { id: id(80), sent_bytes: 5, srtt_us: 40, ..Activity::default() };
         report.turn.sum_ns = 3_000;
-        report.turn.slots[3] = 3 << 32 | 2;
+        report.turn.slots[3] = Slot::new(3, 2);
         table.activity(&report);
         table.spill(&Spill { family: 0, bucket: 19, count: 1, id: id(80), ..Spill::default() });
         let group = &table.entries().next().unwrap().group;

@@ -246,7 +246,7 @@ fn failures(groups: &[&Stats]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use observer_abi::record::{Activity, Connect, Identity, Slots};
+    use observer_abi::record::{Activity, Connect, Identity, Slot, Slots};
 
     use super::*;
 
@@ -256,7 +256,7 @@ mod tests {
     fn report(role: Role, n: u64, turn_ms: u64, wait_ms: u64, rtt_us: u32) -> Activity {
         let slots = |ms: u64| {
             let mut slots = Slots { sum_ns: n * ms * MS, max_ns: ms * MS, ..Slots::default() };
-            slots.slots[0] = u64::from(observer_abi::bucket::bucket_of(ms * MS)) << 32 | n;
+            slots.slots[0] = Slot::new(observer_abi::bucket::bucket_of(ms * MS), n as u32);
             slots
         };
         let id = Identity { role: role as u8, peer_port: 9092, local_port: 9092, ..Identity::default() };
