@@ -41,28 +41,40 @@ pub fn get(from: SocketAddr, path: &str, lines: &[&str]) -> Answer {
     let stream = TcpStream::connect_timeout(&from, clock::PATIENCE)
         .unwrap_or_else(|error| panic!("nobody listens on {from}: {error}"));
     stream.set_read_timeout(Some(clock::PATIENCE)).expect("not zero");
-    ask(stream, "GET", path, lines)
+    ask(stream, &format!("GET {path}"), lines, "")
 }
 
-/// Asks over a Unix socket: no TCP connection is made for it.
+/// As [`get`], over a Unix socket: no TCP connection is made for it.
 #[track_caller]
 #[must_use]
-pub fn ask_unix(socket: &Path, method: &str, path: &str) -> Answer {
+pub fn get_unix(socket: &Path, path: &str) -> Answer {
+    ask(unix(socket), &format!("GET {path}"), &[], "")
+}
+
+/// Puts a text, over a Unix socket.
+#[track_caller]
+#[must_use]
+pub fn put_unix(socket: &Path, path: &str, text: &str) -> Answer {
+    ask(unix(socket), &format!("PUT {path}"), &[&format!("Content-Length: {}", text.len())], text)
+}
+
+#[track_caller]
+fn unix(socket: &Path) -> UnixStream {
     let stream = UnixStream::connect(socket)
         .unwrap_or_else(|error| panic!("nobody listens on `{}`: {error}", socket.display()));
     stream.set_read_timeout(Some(clock::PATIENCE)).expect("not zero");
-    ask(stream, method, path, &[])
+    stream
 }
 
 #[track_caller]
-fn ask(mut stream: impl Read + Write, method: &str, path: &str, lines: &[&str]) -> Answer {
+fn ask(mut stream: impl Read + Write, what: &str, lines: &[&str], body: &str) -> Answer {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: observer\r\nConnection: close\r\n{lines}\r\n");
+    let request = format!("{what} HTTP/1.1\r\nHost: observer\r\nConnection: close\r\n{lines}\r\n{body}");
     stream
         .write_all(request.as_bytes())
-        .unwrap_or_else(|error| panic!("`{path}` is not listened to: {error}"));
+        .unwrap_or_else(|error| panic!("`{what}` is not listened to: {error}"));
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap_or_else(|error| panic!("`{path}` is not answered: {error}"));
+    stream.read_to_end(&mut bytes).unwrap_or_else(|error| panic!("`{what}` is not answered: {error}"));
     parse(&bytes).unwrap_or_else(|| panic!("not an answer: {}", String::from_utf8_lossy(&bytes)))
 }
 

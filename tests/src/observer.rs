@@ -185,7 +185,7 @@ impl Agent {
     #[track_caller]
     #[must_use]
     pub fn page(&self) -> Page {
-        let answer = http::ask_unix(&self.socket, "GET", "/metrics");
+        let answer = http::get_unix(&self.socket, "/metrics");
         assert_eq!(answer.status, 200, "{}", answer.text());
         Page::parse(&answer.text())
     }

@@ -52,6 +52,8 @@ impl Played {
                 }
             }
         }
+        let resent = usize::try_from(self.client.get("TCPSynRetrans")).unwrap_or_default();
+        expect("observer_tcp_retransmits_total", is_client, &[("kind", "syn")], resent);
         // What was sent, by the page and by the kernel.
         let name = "observer_tcp_connects_total";
         let local = [is_client, &[("outcome", "local_error")]].concat();
