@@ -128,11 +128,18 @@ fn observe(sk: Sk, slots: &mut Slots, family: Family, ns: u64) {
 #[inline(never)]
 fn displace(sk: Sk, slot: &mut Slot, seen: Slot, new: Slot, family: Family) {
     let spilled = if replace32(&mut slot.0, seen.0, new.0) { seen } else { new };
-    let (bucket, count) = (spilled.bucket(), spilled.count());
-    if count == 0 {
+    if spilled.count() == 0 {
         return;
     }
-    let Some(socket) = sk.storage(&SOCKETS) else { return };
+    if let Some(socket) = sk.storage(&SOCKETS) {
+        spill(socket, spilled, family);
+    }
+}
+
+/// Hands a count to the agent that has no place in its socket.
+#[inline(always)]
+pub(crate) fn spill(socket: &Socket, slot: Slot, family: Family) {
+    let (bucket, count) = (slot.bucket(), slot.count());
     if let Some(totals) = emit::totals() {
         totals.turns[family as usize] += u64::from(count);
     }
@@ -221,15 +228,15 @@ pub(crate) fn finish(sk: Sk, socket: &mut Socket, now: u64) {
         fill(r, socket, x, tcp, sent, received, now);
         r.last = 1;
     });
-    socket.slowest_ns = slowest(socket, x);
+    socket.slowest_ns = slowest(socket, &x.turn, &x.wait);
     socket.reported_sent = sent;
     socket.reported_received = received;
 }
 
 /// The slowest exchange so far.
 #[inline(always)]
-pub(crate) fn slowest(socket: &Socket, x: &Exchanges) -> u64 {
-    let exchange = if x.turn.max_ns > x.wait.max_ns { x.turn.max_ns } else { x.wait.max_ns };
+pub(crate) fn slowest(socket: &Socket, turn: &Slots, wait: &Slots) -> u64 {
+    let exchange = if turn.max_ns > wait.max_ns { turn.max_ns } else { wait.max_ns };
     if exchange > socket.slowest_ns { exchange } else { socket.slowest_ns }
 }
 

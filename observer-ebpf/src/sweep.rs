@@ -3,12 +3,12 @@
 //! Reports go through the iterator's own file, which has flow control: a sweep loses nothing, however many sockets there are.
 
 use aya_ebpf::{bindings::seq_file, btf_maps::PerCpuArray, macros::btf_map};
-use observer_abi::record::{Activity, SLOTS, Slots};
+use observer_abi::record::{Activity, Family, SLOTS, Slot, Slots};
 
 use crate::{
     emit,
     exchange::{self, counts},
-    kernel::{Sk, add, add32, now_ns, write_report},
+    kernel::{Sk, add, add32, now_ns, replace32, write_report},
     socket::{EXCHANGES, Exchanges, SOCKETS, Socket},
 };
 
@@ -32,18 +32,21 @@ pub(crate) fn visit(sk: Sk, seq: *mut seq_file) {
     }
     let (sent, received) = (tcp.sent(), tcp.received(sk));
     exchange::fill(r, socket, x, tcp, sent, received, now_ns());
-    let (turns, waits) = (counts(&r.turn), counts(&r.wait));
-    if is_quiet(r, turns | waits) {
+    if is_quiet(r, counts(&r.turn) | counts(&r.wait)) {
         rest(sk, x);
         return;
     }
     x.idle = 0;
+    take(socket, x, r);
     if !write_report(seq, r) {
-        // No room: the kernel hands the page over and visits this socket again, so nothing may be taken from it yet.
+        // No room: the kernel hands the page over and visits this socket again.
+        put_back(socket, x, r);
         return;
     }
-    exchange::note_totals(socket, sent, received, turns, waits);
-    take(socket, x, r, sent, received);
+    exchange::note_totals(socket, sent, received, counts(&r.turn), counts(&r.wait));
+    socket.slowest_ns = exchange::slowest(socket, &r.turn, &r.wait);
+    socket.reported_sent = sent;
+    socket.reported_received = received;
 }
 
 #[inline(always)]
@@ -53,12 +56,9 @@ fn is_quiet(r: &Activity, observations: u64) -> bool {
     observations | r.sent_bytes | r.received_bytes | u64::from(a | b | c | d | e | f | g) == 0
 }
 
-/// Takes exactly what was reported: another CPU may have added to it meanwhile.
+/// Takes what is reported out of the socket's own figures, and reports exactly what could be taken: other CPUs go on adding.
 #[inline(always)]
-fn take(socket: &mut Socket, x: &mut Exchanges, r: &Activity, sent: u64, received: u64) {
-    socket.slowest_ns = exchange::slowest(socket, x);
-    socket.reported_sent = sent;
-    socket.reported_received = received;
+fn take(socket: &mut Socket, x: &mut Exchanges, r: &mut Activity) {
     let mut i = 0;
     while i < r.retransmits.len() {
         add32(&mut socket.retransmits[i], r.retransmits[i].wrapping_neg());
@@ -66,20 +66,56 @@ fn take(socket: &mut Socket, x: &mut Exchanges, r: &Activity, sent: u64, receive
     }
     add32(&mut socket.resets[0], r.resets[0].wrapping_neg());
     add32(&mut socket.resets[1], r.resets[1].wrapping_neg());
-    drain(&mut x.turn, &r.turn);
-    drain(&mut x.wait, &r.wait);
+    take_slots(&mut x.turn, &mut r.turn);
+    take_slots(&mut x.wait, &mut r.wait);
 }
 
 #[inline(always)]
-fn drain(slots: &mut Slots, reported: &Slots) {
-    add(&mut slots.sum_ns, reported.sum_ns.wrapping_neg());
+fn take_slots(slots: &mut Slots, taken: &mut Slots) {
+    add(&mut slots.sum_ns, taken.sum_ns.wrapping_neg());
     slots.max_ns = 0;
     let mut i = 0;
     while i < SLOTS {
-        let count = reported.slots[i].count();
-        // What another bucket has pushed out meanwhile is gone with its count.
-        if count != 0 && slots.slots[i].bucket() == reported.slots[i].bucket() {
-            add32(&mut slots.slots[i].0, count.wrapping_neg());
+        let seen = taken.slots[i];
+        let empty = Slot::new(seen.bucket(), 0);
+        // One that has changed since it was read waits for the next sweep.
+        if seen.count() != 0 && !replace32(&mut slots.slots[i].0, seen.0, empty.0) {
+            taken.slots[i] = empty;
+        }
+        i += 1;
+    }
+}
+
+/// Gives back what could not be reported.
+#[inline(always)]
+fn put_back(socket: &mut Socket, x: &mut Exchanges, r: &Activity) {
+    let mut i = 0;
+    while i < r.retransmits.len() {
+        add32(&mut socket.retransmits[i], r.retransmits[i]);
+        i += 1;
+    }
+    add32(&mut socket.resets[0], r.resets[0]);
+    add32(&mut socket.resets[1], r.resets[1]);
+    put_slots_back(socket, &mut x.turn, &r.turn, Family::Turn);
+    put_slots_back(socket, &mut x.wait, &r.wait, Family::Wait);
+}
+
+#[inline(always)]
+fn put_slots_back(socket: &Socket, slots: &mut Slots, taken: &Slots, family: Family) {
+    add(&mut slots.sum_ns, taken.sum_ns);
+    if taken.max_ns > slots.max_ns {
+        slots.max_ns = taken.max_ns;
+    }
+    let mut i = 0;
+    while i < SLOTS {
+        let taken = taken.slots[i];
+        if taken.count() != 0 {
+            let slot = &mut slots.slots[i];
+            if slot.bucket() == taken.bucket() {
+                add32(&mut slot.0, taken.count());
+            } else {
+                exchange::spill(socket, taken, family);
+            }
         }
         i += 1;
     }
