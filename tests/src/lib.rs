@@ -4,6 +4,7 @@ mod binaries;
 pub mod cgroup;
 pub mod clock;
 pub mod counters;
+pub mod daemon;
 mod delay;
 mod errno;
 pub mod exchange;

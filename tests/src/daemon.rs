@@ -1,0 +1,128 @@
+//! Real programs that run beside the agent: exporters, servers, Prometheus.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use crate::{clock, sys};
+
+/// Where a tool is. Where the tests must be complete (`CI=true`), a missing one fails the test; elsewhere the caller skips.
+#[track_caller]
+#[must_use]
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/venv/bin");
+    let mut places = env::split_paths(&path).chain([venv, "/usr/sbin".into()]);
+    let found = places.find_map(|place| Some(place.join(name)).filter(|path| path.is_file()));
+    if found.is_none() {
+        let missing = format!("`{name}` is not installed: `cargo xtask setup --tests` installs it");
+        assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
+        eprintln!("skipped: {missing}");
+    }
+    found
+}
+
+/// An address on loopback where nobody listened a moment ago.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("ports are to be had");
+    listener.local_addr().expect("it is bound")
+}
+
+/// A running program, killed when dropped.
+pub struct Daemon {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts one.
+    #[track_caller]
+    #[must_use]
+    pub fn start(program: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args);
+        Self::spawn(command)
+    }
+
+    /// Starts what a command says; its output goes to a file that failed tests show.
+    #[track_caller]
+    #[must_use]
+    pub fn spawn(mut command: Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let log = scratch("log");
+        let file = fs::File::create(&log).expect("a temporary file can be made");
+        let errors = file.try_clone().expect("descriptors are to be had");
+        command.stdin(Stdio::null()).stdout(file).stderr(errors);
+        // SAFETY: one system call that takes values only.
+        unsafe { command.pre_exec(sys::die_with_parent) };
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start `{name}`: {error}"));
+        Self { name, child, log }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it does what it should; a failed test with its own words if it never does.
+    #[track_caller]
+    pub fn wait_for<T>(&mut self, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+        let child = &mut self.child;
+        let found = clock::wait(|| {
+            let ended = child.try_wait().ok().flatten().is_some();
+            if ended { Some(None) } else { ready().map(Some) }
+        });
+        found.flatten().unwrap_or_else(|| panic!("no {what} from `{}`:\n{}", self.name, self.said()))
+    }
+
+    /// Waits until it listens.
+    #[track_caller]
+    pub fn wait_for_port(&mut self, address: SocketAddr) {
+        self.wait_for("listening", || std::net::TcpStream::connect(address).ok().map(drop));
+    }
+
+    /// What it wrote.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.log);
+    }
+}
+
+/// A path for a file of this test process.
+#[must_use]
+pub fn scratch(extension: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("observer-test-{}-{}.{extension}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+    env::temp_dir().join(name)
+}
+
+/// Runs a tool on an input: whether it succeeded, and what it said.
+#[track_caller]
+#[must_use]
+pub fn run_with_input(program: &Path, args: &[&str], input: &str) -> (bool, String) {
+    let file = scratch("input");
+    fs::write(&file, input).expect("a temporary file can be written");
+    let reader = fs::File::open(&file).expect("it was just written");
+    let output = Command::new(program).args(args).stdin(reader).output();
+    let output = output.unwrap_or_else(|error| panic!("cannot start `{}`: {error}", program.display()));
+    let _ = fs::remove_file(&file);
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
