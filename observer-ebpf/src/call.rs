@@ -1,5 +1,6 @@
-//! The connect and accept system calls: errors that are raised before a socket changes state, and the time a connection waits
-//! to be accepted. Optional: they need the perf tracepoints of system calls.
+//! What connect and accept return: errors that are raised before a socket changes state, and the time a connection waits to be
+//! accepted. Optional: they need either BPF trampolines on the stack's own functions, which sees io_uring too, or the perf
+//! tracepoints of the system calls.
 
 use core::ffi::c_void;
 
@@ -15,7 +16,7 @@ use observer_abi::{
 
 use crate::{
     emit, filter,
-    kernel::{Sk, Untrusted, now_ns, read_owner},
+    kernel::{Sk, Untrusted, now_ns, read_kernel, read_owner},
     listen,
 };
 
@@ -24,7 +25,7 @@ use crate::{
 #[repr(C)]
 struct Call {
     start_ns: u64,
-    /// The user's `struct sockaddr`.
+    /// The `struct sockaddr`.
     address: u64,
     /// The socket's address in the kernel, to be compared only.
     sk: u64,
@@ -35,6 +36,9 @@ struct Call {
     sent: u32,
     /// It then ended within the call, without an error on the socket: the call's own result tells.
     failed: u32,
+    /// Whether the address is in kernel memory.
+    copied: u32,
+    reserved: u32,
 }
 
 /// By thread. The least recently used go first; a call that is pushed out loses its errno, not its outcome.
@@ -104,17 +108,37 @@ pub(crate) fn fails_in_call(sk: Sk, started: u64, now: u64, error: u16, shutdown
     if now.saturating_sub(started) < 1_000_000 { InCall::Silent } else { InCall::No }
 }
 
-/// `connect` is entered. A call on a socket that is connecting already asks for the result of an earlier one.
+/// The system call `connect` is entered.
 #[inline(always)]
 pub(crate) fn enter(fd: u64, address: u64) {
+    begin(Untrusted::socket_of_fd(fd as u32), address, 0);
+}
+
+/// The stack's own `inet_stream_connect` is entered, with the address copied from the user.
+#[inline(always)]
+pub(crate) fn enter_socket(socket: u64, address: u64) {
+    begin(Untrusted::socket(socket), address, 1);
+}
+
+/// A call on a socket that is connecting already asks for the result of an earlier one.
+#[inline(always)]
+fn begin(socket: Option<(Untrusted, u32)>, address: u64, copied: u32) {
     const SS_UNCONNECTED: u32 = 1;
-    let Some((sk, state)) = Untrusted::socket_of_fd(fd as u32) else { return };
+    let Some((sk, state)) = socket else { return };
     if state != SS_UNCONNECTED {
         return;
     }
     let Some((netns, local_port, family)) = tcp(sk) else { return };
-    let call =
-        Call { start_ns: now_ns(), address, sk: sk.address(), netns, local_port, family, sent: 0, failed: 0 };
+    let call = Call {
+        start_ns: now_ns(),
+        address,
+        sk: sk.address(),
+        netns,
+        local_port,
+        family,
+        copied,
+        ..Call::default()
+    };
     // Without an entry the call loses its errno: its outcome then is the state change's.
     let _lost = CALLS.insert(thread(), call, 0);
 }
@@ -124,7 +148,7 @@ fn tcp(sk: Untrusted) -> Option<(u32, u16, u16)> {
     const IPPROTO_TCP: u16 = 6;
     const AF_INET: u16 = 2;
     const AF_INET6: u16 = 10;
-    let (protocol, family, local_port, netns) = sk.socket()?;
+    let (protocol, family, local_port, netns) = sk.ends()?;
     (protocol == IPPROTO_TCP && matches!(family, AF_INET | AF_INET6)).then_some((netns, local_port, family))
 }
 
@@ -151,7 +175,7 @@ pub(crate) fn exit(result: i64) {
         flags: FLAG_OWNER,
         ..Identity::default()
     };
-    if !read_destination(call.address, &mut id) {
+    if !read_destination(&call, &mut id) {
         return;
     }
     read_owner(&mut id);
@@ -181,9 +205,9 @@ fn local_error(id: &Identity, error: u16) {
     });
 }
 
-/// Reads the user's `struct sockaddr`. False for one that cannot be read, or that asks to disconnect (`AF_UNSPEC`).
+/// Reads the `struct sockaddr`. False for one that cannot be read, or that asks to disconnect (`AF_UNSPEC`).
 #[inline(always)]
-fn read_destination(address: u64, id: &mut Identity) -> bool {
+fn read_destination(call: &Call, id: &mut Identity) -> bool {
     const AF_UNSPEC: u16 = 0;
     const AF_INET6: u16 = 10;
     #[derive(Default)]
@@ -194,13 +218,13 @@ fn read_destination(address: u64, id: &mut Identity) -> bool {
         address: [u8; 4],
     }
     let mut v4 = V4::default();
-    if !read_user(&mut v4, address) || v4.family == AF_UNSPEC {
+    if !read_address(call, 0, &mut v4) || v4.family == AF_UNSPEC {
         return false;
     }
     id.peer_port = u16::from_be(v4.port);
     if v4.family == AF_INET6 {
         // struct sockaddr_in6: family, port, flow information, address.
-        return read_user(&mut id.peer, address + 8);
+        return read_address(call, 8, &mut id.peer);
     }
     let [a, b, c, d] = v4.address;
     id.peer = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
@@ -208,7 +232,11 @@ fn read_destination(address: u64, id: &mut Identity) -> bool {
 }
 
 #[inline(always)]
-fn read_user<T>(into: &mut T, address: u64) -> bool {
+fn read_address<T>(call: &Call, offset: u64, into: &mut T) -> bool {
+    let address = call.address + offset;
+    if call.copied != 0 {
+        return read_kernel(into, address);
+    }
     // SAFETY: `into` is valid for its size, and the helper checks the source.
     unsafe {
         bpf_probe_read_user(core::ptr::from_mut(into).cast(), size_of::<T>() as u32, address as *const c_void)
@@ -222,7 +250,21 @@ pub(crate) fn accepted(fd: i64) {
     if fd < 0 {
         return;
     }
-    let Some((sk, _)) = Untrusted::socket_of_fd(fd as u32) else { return };
+    if let Some((sk, _)) = Untrusted::socket_of_fd(fd as u32) {
+        taken(sk);
+    }
+}
+
+/// The stack's own `inet_csk_accept` returns a connection.
+#[inline(always)]
+pub(crate) fn accepted_socket(sk: u64) {
+    if let Some(sk) = Untrusted::new(sk) {
+        taken(sk);
+    }
+}
+
+#[inline(always)]
+fn taken(sk: Untrusted) {
     let Some((netns, local_port, _)) = tcp(sk) else { return };
     if let Some(established) = sk.established_ns()
         && let Some(waited) = now_ns().checked_sub(established)

@@ -29,6 +29,10 @@ offsets! {
     TP_RCVQ_TIME, TASK_GROUP_LEADER, TASK_COMM, TASK_TGID, TASK_CGROUPS, CSS_SET_CGROUP, CGROUP_KN, KERNFS_ID, TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX_FDS, FILE_PRIVATE, SOCKET_SK, SOCKET_STATE,
 }
 
+/// Which of `tcp_recvmsg`'s arguments is the flags.
+#[unsafe(no_mangle)]
+pub(crate) static RECVMSG_FLAGS: Global<u32> = Global::new(3);
+
 /// A socket pointer the verifier knows the type of: a tracepoint's or an iterator's argument.
 #[derive(Clone, Copy)]
 pub(crate) struct Sk(*mut c_void);
@@ -281,9 +285,25 @@ impl Untrusted {
             return None;
         }
         let file = Self(fdt.read::<u64>(&FDT_FD)? + u64::from(fd) * 8).deref()?;
-        let socket = file.follow(&FILE_PRIVATE)?;
         // A file that is no socket has other private data: what is read of it then fails the caller's checks.
-        Some((socket.follow(&SOCKET_SK)?, socket.read(&SOCKET_STATE)?))
+        file.follow(&FILE_PRIVATE)?.of_socket()
+    }
+
+    /// The `struct sock` of a `struct socket`, and its `enum socket_state`.
+    #[inline(always)]
+    pub(crate) fn socket(socket: u64) -> Option<(Self, u32)> {
+        Self::new(socket)?.of_socket()
+    }
+
+    /// An address to be followed with care.
+    #[inline(always)]
+    pub(crate) fn new(address: u64) -> Option<Self> {
+        if address == 0 { None } else { Some(Self(address)) }
+    }
+
+    #[inline(always)]
+    fn of_socket(self) -> Option<(Self, u32)> {
+        Some((self.follow(&SOCKET_SK)?, self.read(&SOCKET_STATE)?))
     }
 
     #[inline(always)]
@@ -310,7 +330,7 @@ impl Untrusted {
 
     /// `(protocol, family, local port, network namespace)`.
     #[inline(always)]
-    pub(crate) fn socket(self) -> Option<(u16, u16, u16, u32)> {
+    pub(crate) fn ends(self) -> Option<(u16, u16, u16, u32)> {
         let net = self.follow(&SK_NET)?;
         Some((self.read(&SK_PROTOCOL)?, self.read(&SK_FAMILY)?, self.read(&SK_NUM)?, net.read(&NET_INUM)?))
     }
@@ -324,7 +344,7 @@ impl Untrusted {
 }
 
 #[inline(always)]
-fn read_kernel<T>(into: &mut T, address: u64) -> bool {
+pub(crate) fn read_kernel<T>(into: &mut T, address: u64) -> bool {
     // SAFETY: `into` is valid for its size, and the helper checks the source.
     unsafe {
         bpf_probe_read_kernel(ptr::from_mut(into).cast(), size_of::<T>() as u32, address as *const c_void)

@@ -14,8 +14,8 @@ mod sweep;
 
 use aya_ebpf::{
     EbpfContext as _,
-    macros::{btf_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, fentry, fexit, tracepoint},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, TracePointContext},
 };
 use core::ffi::c_void;
 
@@ -101,6 +101,51 @@ fn accept_exit(ctx: TracePointContext) -> u32 {
         call::accepted(fd);
     }
     0
+}
+
+/// As [`connect_enter`], on the stack's own function: `(socket, address, …)`.
+#[fentry(function = "inet_stream_connect")]
+fn connect_fentry(ctx: FEntryContext) {
+    call::enter_socket(ctx.arg(0), ctx.arg(1));
+}
+
+/// As [`connect_exit`].
+#[fexit(function = "inet_stream_connect")]
+fn connect_fexit(ctx: FExitContext) {
+    if let Ok(result) = ctx.ret::<i32>() {
+        call::exit(i64::from(result));
+    }
+}
+
+/// As [`accept_exit`]: the new socket is the result.
+#[fexit(function = "inet_csk_accept")]
+fn accept_fexit(ctx: FExitContext) {
+    if let Ok(sk) = ctx.ret::<u64>() {
+        call::accepted_socket(sk);
+    }
+}
+
+/// As [`send`], where the tracepoint is missing.
+#[fexit(function = "tcp_sendmsg")]
+fn send_fexit(ctx: FExitContext) {
+    if let Ok(result) = ctx.ret() {
+        exchange::sent(Sk::new(ctx.arg(0)), result);
+    }
+}
+
+/// As [`receive`], where the tracepoint is missing. Before 5.19 `tcp_recvmsg` had one argument more before the flags.
+#[fexit(function = "tcp_recvmsg")]
+fn receive_fexit(ctx: FExitContext) {
+    let flags = if kernel::RECVMSG_FLAGS.load() == 3 { ctx.arg(3) } else { ctx.arg(4) };
+    if let Ok(result) = ctx.ret() {
+        exchange::received(Sk::new(ctx.arg(0)), result, flags);
+    }
+}
+
+/// As [`data_ready`], where the tracepoint is missing.
+#[fentry(function = "sock_def_readable")]
+fn data_ready_fentry(ctx: FEntryContext) {
+    exchange::ready(Sk::new(ctx.arg(0)));
 }
 
 /// The iterators' contexts: pointers, eight bytes each (`DEFINE_BPF_ITER_FUNC`).
