@@ -10,7 +10,7 @@ mod sys;
 use std::path::Path;
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader, Endianness,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::Iter,
 };
@@ -112,7 +112,7 @@ impl Programs {
     fn load_with_types(options: &Options) -> Result<(Self, Ring), LoadError> {
         let types = offsets::open(Path::new(BTF))?;
         let offsets = offsets::offsets(&types)?;
-        let btf = Btf::from_sys_fs()?;
+        let btf = Btf::parse(&types.hooks_only(), Endianness::default())?;
         let ring_bytes = ring_size(options.ring_bytes);
         let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
         let mut loader = EbpfLoader::new();

@@ -1,15 +1,20 @@
 //! The kernel's type information, as far as offsets need it: structs by name, their members, tracepoints.
 //!
 //! One pass over the blob that notes where each type is, and no copy of any. Format: `Documentation/bpf/btf.rst` and
-//! `include/uapi/linux/btf.h` of the kernel. aya parses the same file for attaching, but shows no members.
-
-use std::collections::HashMap;
+//! `include/uapi/linux/btf.h` of the kernel. aya shows no members, and makes an object of every type: it gets an excerpt.
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER: usize = 24;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_FORWARD: u32 = 7;
 const KIND_TYPEDEF: u32 = 8;
+const KIND_FUNCTION: u32 = 12;
+
+/// What the name of a type begins with that a BTF-typed program hangs on: a tracepoint's.
+const TRACEPOINT: &[u8] = b"btf_trace_";
+/// The same for an iterator.
+const ITERATOR: &[u8] = b"bpf_iter_";
 
 /// A parsed BTF blob.
 pub(super) struct Types {
@@ -18,9 +23,9 @@ pub(super) struct Types {
     /// Where each type is, by its id; 0 is `void`.
     places: Vec<usize>,
     /// Structs and unions that have a name.
-    structs: HashMap<Vec<u8>, Vec<usize>>,
-    /// Tracepoints that a BTF-typed program can hang on.
-    tracepoints: Vec<Vec<u8>>,
+    structs: Vec<usize>,
+    /// Tracepoints and iterators that a BTF-typed program can hang on, by id.
+    hooks: Vec<usize>,
 }
 
 /// A struct or union.
@@ -55,25 +60,20 @@ impl Types {
             return Err(Malformed(4));
         }
         let mut places = vec![0];
-        let mut structs: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-        let mut tracepoints = Vec::new();
+        let (mut structs, mut hooks) = (Vec::new(), Vec::new());
         let mut at = types;
         while at < end {
             let info = word(at + 4)?;
             let (kind, count) = (kind(info), info & 0xffff);
-            places.push(at);
-            let name = text(&blob, strings, word(at)?);
+            let name = word(at)?;
+            let begins = |prefix| blob.get(strings + name..).is_some_and(|text| text.starts_with(prefix));
             match kind {
-                KIND_STRUCT | KIND_UNION if !name.is_empty() => {
-                    structs.entry(name.to_vec()).or_default().push(at);
-                }
-                KIND_TYPEDEF => {
-                    if let Some(tracepoint) = name.strip_prefix(b"btf_trace_") {
-                        tracepoints.push(tracepoint.to_vec());
-                    }
-                }
+                KIND_STRUCT | KIND_UNION if name != 0 => structs.push(at),
+                KIND_TYPEDEF if begins(TRACEPOINT) => hooks.push(places.len()),
+                KIND_FUNCTION if begins(ITERATOR) => hooks.push(places.len()),
                 _ => {}
             }
+            places.push(at);
             at += 12
                 + match kind {
                     1 | 14 | 17 => 4,
@@ -84,17 +84,52 @@ impl Types {
                     _ => return Err(Malformed(at)),
                 };
         }
-        Ok(Self { strings, places, structs, tracepoints, blob })
+        Ok(Self { strings, places, structs, hooks, blob })
     }
 
     /// The structs and unions of a name; a name may belong to several.
     pub(super) fn structs(&self, name: &str) -> impl Iterator<Item = Struct> {
-        self.structs.get(name.as_bytes()).into_iter().flatten().map(|at| Struct(*at))
+        self.structs.iter().filter(move |at| self.is_named(**at, &[name.as_bytes()])).map(|at| Struct(*at))
     }
 
     /// Whether the kernel has a tracepoint of this name.
     pub(super) fn has_tracepoint(&self, name: &str) -> bool {
-        self.tracepoints.iter().any(|t| t == name.as_bytes())
+        self.hooks.iter().any(|id| self.is_named(self.places[*id], &[TRACEPOINT, name.as_bytes()]))
+    }
+
+    /// A blob in which tracepoints and iterators have the ids they have in this one, and nothing else has a name.
+    pub(super) fn hooks_only(&self) -> Vec<u8> {
+        let (mut types, mut strings) = (Vec::new(), vec![0]);
+        let mut push = |words: [usize; 3]| {
+            // Everything here came out of 32 bits, or is shorter than the blob that did.
+            types.extend(words.into_iter().filter_map(|w| u32::try_from(w).ok()).flat_map(u32::to_ne_bytes));
+        };
+        let mut next = 1;
+        for id in &self.hooks {
+            (next..*id).for_each(|_| push([0, (KIND_FORWARD as usize) << 24, 0]));
+            let at = self.places[*id];
+            push([strings.len(), word(&self.blob, at + 4).unwrap_or(0), 0]);
+            strings.extend(text(&self.blob, self.strings, word(&self.blob, at).unwrap_or(0)));
+            strings.push(0);
+            next = id + 1;
+        }
+        let mut blob = Vec::with_capacity(HEADER + types.len() + strings.len());
+        blob.extend(MAGIC.to_ne_bytes());
+        // Version, flags.
+        blob.extend([1, 0]);
+        for n in [HEADER, 0, types.len(), types.len(), strings.len()] {
+            blob.extend(u32::try_from(n).unwrap_or(0).to_ne_bytes());
+        }
+        blob.extend(types);
+        blob.extend(strings);
+        blob
+    }
+
+    /// Whether the type at a place has this name, which is given in parts.
+    fn is_named(&self, at: usize, parts: &[&[u8]]) -> bool {
+        let text = word(&self.blob, at).and_then(|name| self.blob.get(self.strings + name..));
+        let rest = parts.iter().try_fold(text.unwrap_or(&[]), |text, part| text.strip_prefix(*part));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// The members of a struct or union, in their order.
@@ -149,6 +184,18 @@ mod tests {
         assert!(Types::parse(Vec::new()).is_err());
         assert!(Types::parse(vec![0; 100]).is_err());
         assert!(Types::parse(blob[..blob.len() / 2].to_vec()).is_err());
+    }
+
+    #[test]
+    fn an_excerpt_keeps_the_ids_of_what_it_keeps() {
+        let whole = Types::parse(std::fs::read("/sys/kernel/btf/vmlinux").unwrap()).unwrap();
+        let blob = whole.hooks_only();
+        let excerpt = Types::parse(blob.clone()).unwrap();
+        assert_eq!(excerpt.hooks, whole.hooks);
+        for hook in ["inet_sock_set_state", "sk_data_ready", "no_such_tracepoint", "sk_data_read"] {
+            assert_eq!(excerpt.has_tracepoint(hook), whole.has_tracepoint(hook), "{hook}");
+        }
+        assert!(aya::Btf::parse(&blob, aya::Endianness::default()).is_ok());
     }
 
     #[test]
