@@ -1,6 +1,6 @@
 //! From exec to `observer: ready`, and which of it the kernel spends on which program.
 
-use std::{fs, process::Command};
+use std::{collections::HashMap, fs, process::Command};
 
 use crate::{
     Result,
@@ -54,14 +54,33 @@ fn traced() -> Result<String> {
     if !status.success() {
         return Err("strace failed".into());
     }
-    let mut table = String::from("| system call | calls | ms |\n|---|---|---|\n");
-    for call in
+    let calls = calls(&text);
+    let mut table =
+        String::from("| system call | calls | ms, those at the same time added up |\n|---|---|---|\n");
+    for name in
         ["BPF_PROG_LOAD", "BPF_MAP_CREATE", "BPF_BTF_LOAD", "BPF_RAW_TRACEPOINT_OPEN", "BPF_LINK_CREATE"]
     {
-        let times: Vec<f64> = text.lines().filter(|line| line.contains(call)).filter_map(seconds).collect();
-        table += &format!("| {call} | {} | {:.1} |\n", times.len(), times.iter().sum::<f64>() * 1e3);
+        let times: Vec<f64> = calls.iter().filter(|(call, _)| call == name).map(|(_, time)| *time).collect();
+        table += &format!("| {name} | {} | {:.1} |\n", times.len(), times.iter().sum::<f64>() * 1e3);
     }
     Ok(table)
+}
+
+/// The `bpf` commands with their seconds. A call that another thread's output interrupts stands on two lines.
+fn calls(text: &str) -> Vec<(String, f64)> {
+    let mut pending = HashMap::new();
+    let mut calls = Vec::new();
+    for line in text.lines() {
+        let thread = line.split(' ').next().unwrap_or_default();
+        let command = line.split_once("bpf(").and_then(|(_, rest)| rest.split([',', ' ']).next());
+        let command = command.map(str::to_owned).or_else(|| pending.remove(thread));
+        match (command, seconds(line)) {
+            (Some(command), Some(time)) => calls.push((command, time)),
+            (Some(command), None) => drop(pending.insert(thread, command)),
+            (None, _) => {}
+        }
+    }
+    calls
 }
 
 /// `… = 0 <0.000123>`
@@ -75,7 +94,10 @@ mod tests {
 
     #[test]
     fn a_calls_time_stands_at_its_end() {
-        assert_eq!(seconds("1 2.0 bpf(BPF_PROG_LOAD, {<x>}, 152) = 9 <0.000109>"), Some(0.000_109));
-        assert_eq!(seconds("1 2.0 bpf(BPF_PROG_LOAD, {x}, 152 <unfinished ...>"), None);
+        let text = "1 2.0 bpf(BPF_PROG_LOAD, {<x>}, 152 <unfinished ...>\n\
+                    2 2.1 bpf(BPF_MAP_CREATE, {}, 152) = 9 <0.5>\n\
+                    1 2.2 <... bpf resumed>) = 9 <0.25>\n";
+        let expected = [("BPF_MAP_CREATE".to_owned(), 0.5), ("BPF_PROG_LOAD".to_owned(), 0.25)];
+        assert_eq!(calls(text), expected);
     }
 }

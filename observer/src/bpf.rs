@@ -6,8 +6,9 @@ mod features;
 mod offsets;
 mod ring;
 mod sys;
+mod verify;
 
-use std::path::Path;
+use std::{path::Path, thread};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
@@ -26,6 +27,12 @@ pub(crate) use ring::Ring;
 use sys::MapIterator;
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
+/// Program, what it iterates over.
+const ITERATORS: &[(&str, &str)] = &[
+    ("seed", "task_file"),
+    ("sweep_sockets", "bpf_sk_storage_map"),
+    ("sweep_listeners", "bpf_sk_storage_map"),
+];
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// How the programs are to be loaded.
@@ -110,12 +117,17 @@ impl Programs {
     }
 
     fn load_with_types(options: &Options) -> Result<(Self, Ring), LoadError> {
-        let types = offsets::open(Path::new(BTF))?;
+        // aya's loader parses all of the kernel's types before it can be told not to: meanwhile they are read here too.
+        let (types, mut loader) = thread::scope(|scope| {
+            let types = scope.spawn(|| offsets::open(Path::new(BTF)));
+            let loader = EbpfLoader::new();
+            (types.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), loader)
+        });
+        let types = types?;
         let offsets = offsets::offsets(&types)?;
         let btf = Btf::parse(&types.hooks_only(), Endianness::default())?;
         let ring_bytes = ring_size(options.ring_bytes);
         let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
-        let mut loader = EbpfLoader::new();
         loader.btf(Some(&btf)).map_max_entries("EVENTS", ring_bytes);
         loader.override_global("AYA_LOG_LEVEL", &log_level, true);
         for (name, offset) in &offsets.globals {
@@ -137,6 +149,9 @@ impl Programs {
             control.set(0, Shared(settings), 0).map_err(|source| LoadError::Map { name: "CONTROL", source })
         };
         set(&mut control, settings)?;
+        verify::all(&mut ebpf, &btf, |name| {
+            ITERATORS.iter().find(|(n, _)| *n == name).map(|(_, t)| *t).or_else(|| attach::hook(name))
+        });
         // Before the first program is attached: a socket must not be counted both as found and as new.
         features.push(seed(&mut ebpf, &btf, &mut control));
         attach::required(&mut ebpf, &btf)?;
@@ -252,7 +267,7 @@ impl Programs {
 fn seed(ebpf: &mut Ebpf, btf: &Btf, control: &mut ControlMap) -> Feature {
     let mut run = || -> Result<(), Box<dyn std::error::Error>> {
         let program: &mut Iter = ebpf.program_mut("seed").ok_or("no such program")?.try_into()?;
-        program.load("task_file", btf)?;
+        verify::once(program.load("task_file", btf))?;
         for seed_listeners in [1, 0] {
             let Shared(settings) = control.get(&0, 0)?;
             control.set(0, Shared(Control { seed_listeners, ..settings }), 0)?;
@@ -300,7 +315,7 @@ fn iterator(ebpf: &mut Ebpf, btf: &Btf, program: &str, map: &'static str) -> std
         .program_mut(program)
         .and_then(|p| p.try_into().ok())
         .ok_or_else(|| std::io::Error::other(format!("`{program}` is no iterator")))?;
-    program.load("bpf_sk_storage_map", btf).map_err(std::io::Error::other)?;
+    verify::once(program.load("bpf_sk_storage_map", btf)).map_err(std::io::Error::other)?;
     let fd = program.fd().map_err(std::io::Error::other)?;
     MapIterator::new(fd, data)
 }

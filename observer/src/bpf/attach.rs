@@ -8,6 +8,7 @@ use aya::{
 use super::{
     btf::Types,
     features::{CONNECT_EXIT, Feature, chain},
+    verify,
 };
 
 /// A program that hangs on its hook until this is dropped.
@@ -15,6 +16,8 @@ pub(crate) type Link = FdLink;
 
 /// The per-exchange programs, which a level switches: each carries the name of its feature.
 pub(crate) const EXCHANGES: &[&str] = &["send", "receive", "data_ready"];
+
+const REQUIRED: (&str, &str) = ("state", "inet_sock_set_state");
 
 /// Program, tracepoint; the program's name is its feature's.
 const RAW: &[(&str, &str)] = &[
@@ -44,9 +47,16 @@ pub(crate) struct AttachError {
     source: Box<ProgramError>,
 }
 
+/// A hook of a program.
+pub(super) fn hook(program: &str) -> Option<&'static str> {
+    let syscalls = SYSCALLS.iter().map(|(_, name, hooks)| (*name, hooks[0]));
+    let mut all = [REQUIRED].iter().chain(RAW).chain(EXCHANGE_HOOKS).copied().chain(syscalls);
+    all.find(|(name, _)| *name == program).map(|(_, hook)| hook)
+}
+
 /// Attaches the program nothing works without.
 pub(super) fn required(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), AttachError> {
-    let (program, hook) = ("state", "inet_sock_set_state");
+    let (program, hook) = REQUIRED;
     let failed = |source| AttachError { program, hook, source: Box::new(source) };
     load(ebpf, btf, program, hook).map_err(failed)?;
     raw(ebpf, program).and_then(BtfTracePoint::attach).map_err(failed)?;
@@ -121,7 +131,7 @@ fn load_if_present(
 }
 
 fn load(ebpf: &mut Ebpf, btf: &Btf, program: &str, hook: &str) -> Result<(), ProgramError> {
-    raw(ebpf, program)?.load(hook, btf)
+    verify::once(raw(ebpf, program)?.load(hook, btf))
 }
 
 fn raw<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProgramError> {
@@ -131,7 +141,7 @@ fn raw<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, Prog
 fn syscall(ebpf: &mut Ebpf, name: &str, hooks: &[&str]) -> Result<(), String> {
     let attach = |ebpf: &mut Ebpf| -> Result<(), ProgramError> {
         let program: &mut TracePoint = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()?;
-        program.load()?;
+        verify::once(program.load())?;
         for hook in hooks {
             program.attach("syscalls", hook)?;
         }
