@@ -22,6 +22,7 @@ use crate::{
     cli::RunArgs,
     config::{self, Config},
     node::{self, Node},
+    say,
     scrape::Scraper,
     serve::{self, Control, Limits, State},
     shard::{self, Command},
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     if let Some(socket) = socket.listener {
         servers.push(tokio::spawn(serve::run_unix(socket, state, Limits::default(), closed(stopping))));
     }
-    eprintln!("observer: listening on http://{address}");
+    say(format_args!("listening on http://{address}"));
 
     signals.wait().await;
     log::info!("closing the last window");

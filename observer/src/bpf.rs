@@ -67,7 +67,7 @@ pub(crate) enum LoadError {
     Load(#[source] Box<aya::EbpfError>),
     /// The one program nothing works without.
     #[error("cannot watch connections")]
-    Attach(#[from] AttachError),
+    Attach(#[source] AttachError),
     /// A map is missing or of another layout than this binary's: never in a build of one piece.
     #[error("the map `{name}` is not what this binary was built with")]
     Map {
@@ -154,7 +154,7 @@ impl Programs {
         });
         // Before the first program is attached: a socket must not be counted both as found and as new.
         features.push(seed(&mut ebpf, &btf, &mut control));
-        attach::required(&mut ebpf, &btf)?;
+        attach::required(&mut ebpf, &btf).map_err(unattached)?;
         features.extend(attach::optional(&mut ebpf, &btf, &types));
         let tells = features.iter().any(|f| f.name == features::CONNECT_EXIT && f.is_available());
         settings.connect_exit = u32::from(tells);
@@ -293,6 +293,14 @@ fn refused(error: aya::EbpfError) -> LoadError {
         LoadError::NotPermitted(error.into())
     } else {
         LoadError::Load(Box::new(error))
+    }
+}
+
+fn unattached(error: AttachError) -> LoadError {
+    if sys::is_not_permitted(&error) {
+        LoadError::NotPermitted(error.into())
+    } else {
+        LoadError::Attach(error)
     }
 }
 

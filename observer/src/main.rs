@@ -21,7 +21,12 @@ mod telemetry;
 mod trace;
 mod window;
 
-use std::{error::Error, process::ExitCode};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 
@@ -44,8 +49,10 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, ExitCode::FAILURE),
         },
         Command::Docs { page: Page::Metrics } => {
-            print!("{}", metrics::document());
-            ExitCode::SUCCESS
+            match io::stdout().write_all(metrics::document().as_bytes()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error, ExitCode::FAILURE),
+            }
         }
         Command::Trace(args) => {
             match runtime.block_on(shutdown::until_signal(move |stop| trace::run(&args, stop))) {
@@ -66,11 +73,23 @@ fn log_to_stderr(kernel_too: bool) {
 
 /// Prints the chain of causes once, a line each.
 fn fail(error: &dyn Error, code: ExitCode) -> ExitCode {
-    eprintln!("observer: {error}");
+    say(format_args!("{error}"));
+    let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("  because {}", bpf::first_line(error));
+        let line = bpf::first_line(error);
+        // Some errors have said what their cause says.
+        if !said.contains(&line) {
+            // As in `say`.
+            let _unheard = writeln!(io::stderr(), "  because {line}");
+        }
+        said = line;
         cause = error.source();
     }
     code
+}
+
+/// Tells the user. Nobody may be listening: that must not end what the agent does.
+fn say(line: fmt::Arguments<'_>) {
+    let _unheard = writeln!(io::stderr(), "observer: {line}");
 }

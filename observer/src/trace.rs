@@ -22,6 +22,7 @@ use crate::{
     bpf::{self, Level, LoadError, Programs, Ring},
     clock,
     decode::{self, Record},
+    say,
 };
 pub(crate) use filter::duration;
 use filter::{FilterArgs, FilterError};
@@ -96,13 +97,13 @@ pub(crate) fn run(args: &TraceArgs, stop: &AtomicBool) -> Result<(), TraceError>
     let (programs, ring) = Programs::load(&options)?;
     for feature in programs.features() {
         if let Some(reason) = &feature.missing {
-            eprintln!("observer: `{}` is not available: {reason}", feature.name);
+            say(format_args!("`{}` is not available: {reason}", feature.name));
         }
     }
     let out = io::stdout();
     let colour = out.is_terminal();
     let output = Output::new(args.output, BufWriter::new(out.lock()), colour).map_err(TraceError::Write)?;
-    eprintln!("observer: ready");
+    say(format_args!("ready"));
     let trace = Trace {
         programs,
         ring,

@@ -6,7 +6,12 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use crate::{clock, sys};
@@ -89,6 +94,42 @@ impl Daemon {
         self.wait_for("listening", || std::net::TcpStream::connect(address).ok().map(drop));
     }
 
+    /// Waits for its good end.
+    #[track_caller]
+    pub fn end(&mut self) {
+        let status = clock::wait(|| self.child.try_wait().ok().flatten());
+        assert!(
+            status.is_some_and(|status| status.success()),
+            "`{}` has not ended well ({status:?}):\n{}",
+            self.name,
+            self.said()
+        );
+    }
+
+    /// Stops it again and again, as a host does that has too little time for it.
+    #[must_use]
+    pub fn starve(&self, stopped: Duration, running: Duration) -> Starved {
+        let (release, released) = sync_channel(1);
+        let pid = self.pid();
+        let thread = thread::spawn(move || {
+            // Long enough for any test, and still not for ever.
+            for _ in 0..ROUNDS {
+                let over = [(libc::SIGSTOP, stopped), (libc::SIGCONT, running)].into_iter().any(
+                    |(signal, pause)| {
+                        sys::kill(pid, signal).is_err()
+                            || released.recv_timeout(pause) != Err(RecvTimeoutError::Timeout)
+                    },
+                );
+                if over {
+                    break;
+                }
+            }
+            // It may have ended meanwhile.
+            let _ = sys::kill(pid, libc::SIGCONT);
+        });
+        Starved { release: Some(release), thread: Some(thread) }
+    }
+
     /// What it wrote.
     #[must_use]
     pub fn said(&self) -> String {
@@ -102,6 +143,24 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_file(&self.log);
+    }
+}
+
+const ROUNDS: u32 = 1000;
+
+/// A program that is starved; it runs freely again when this is dropped.
+pub struct Starved {
+    release: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Starved {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed.
+            let _ = thread.join();
+        }
     }
 }
 

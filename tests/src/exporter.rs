@@ -1,36 +1,35 @@
 //! Exporters that the agent scrapes.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
-    process::Command,
+    net::SocketAddr,
+    path::{Path, PathBuf},
 };
 
 use crate::{
-    peer::{self, Peer},
+    daemon::{Daemon, free_address, tool},
     sys,
 };
 
 /// A running exporter on a port of its own.
 pub struct Exporter {
-    process: Peer,
+    process: Daemon,
     address: SocketAddr,
+    program: PathBuf,
     arguments: Vec<String>,
 }
 
 impl Exporter {
-    /// Debian's `prometheus-node-exporter`.
+    /// Debian's `prometheus-node-exporter`, if it is installed.
     #[track_caller]
     #[must_use]
-    pub fn node() -> Self {
-        // Without a service manager and udev to ask, these two only complain.
-        let quiet = ["--log.level=error", "--no-collector.systemd", "--no-collector.diskstats"];
-        Self::start("prometheus-node-exporter", "--web.listen-address=", &quiet)
+    pub fn node() -> Option<Self> {
+        Self::start("prometheus-node-exporter", "--web.listen-address=", &[])
     }
 
-    /// Debian's `prometheus-redis-exporter`, of this Redis.
+    /// Debian's `prometheus-redis-exporter`, of this Redis, if it is installed.
     #[track_caller]
     #[must_use]
-    pub fn redis(redis: SocketAddr) -> Self {
+    pub fn redis(redis: SocketAddr) -> Option<Self> {
         Self::start(
             "prometheus-redis-exporter",
             "-web.listen-address=",
@@ -39,11 +38,11 @@ impl Exporter {
     }
 
     #[track_caller]
-    fn start(program: &str, listen: &str, arguments: &[&str]) -> Self {
-        let address = loopback(peer::free_port());
-        let mut all = vec![program.to_owned(), format!("{listen}{address}")];
+    fn start(program: &str, listen: &str, arguments: &[&str]) -> Option<Self> {
+        let (program, address) = (tool(program)?, free_address());
+        let mut all = vec![format!("{listen}{address}")];
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        Self { process: run(&all, address), address, arguments: all }
+        Some(Self { process: run(&program, &all, address), address, program, arguments: all })
     }
 
     /// Where it listens.
@@ -67,27 +66,24 @@ impl Exporter {
     /// Starts it again where it was.
     #[track_caller]
     pub fn restart(&mut self) {
-        self.process = run(&self.arguments, self.address);
+        self.process = run(&self.program, &self.arguments, self.address);
     }
 }
 
-/// A Redis that keeps nothing.
+/// A Redis that keeps nothing, if it is installed.
 #[track_caller]
 #[must_use]
-pub fn redis() -> (Peer, SocketAddr) {
-    let address = loopback(peer::free_port());
+pub fn redis() -> Option<(Daemon, SocketAddr)> {
+    let (program, address) = (tool("redis-server")?, free_address());
     let port = address.port().to_string();
-    let words = ["redis-server", "--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"];
-    (run(&words.map(str::to_owned), address), address)
+    let words = ["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--dir", "/tmp"];
+    Some((run(&program, &words.map(str::to_owned), address), address))
 }
 
 #[track_caller]
-fn run(words: &[String], address: SocketAddr) -> Peer {
-    let process = Peer::start(Command::new(&words[0]).args(&words[1..]).current_dir("/"));
-    process.wait_for_port(None, address);
+fn run(program: &Path, words: &[String], address: SocketAddr) -> Daemon {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut process = Daemon::start(program, &words);
+    process.wait_for_port(address);
     process
-}
-
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
 }

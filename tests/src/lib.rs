@@ -18,7 +18,6 @@ pub mod netns;
 pub mod observer;
 pub mod page;
 pub mod parallel;
-pub mod peer;
 pub mod privileges;
 pub mod program;
 pub mod prometheus;

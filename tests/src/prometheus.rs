@@ -1,60 +1,62 @@
-//! The real Prometheus, and its checker.
+//! The real Prometheus.
 
 use std::{
     collections::BTreeMap,
-    env, fs,
-    io::Write,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::{Command, Stdio},
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 
 use crate::{
+    daemon::{self, Daemon},
     http,
     page::Sample,
-    peer::{self, Peer},
 };
 
 /// A Prometheus that scrapes one page every second.
 pub struct Prometheus {
-    process: Peer,
+    process: Daemon,
     address: SocketAddr,
     directory: PathBuf,
 }
 
 impl Prometheus {
-    /// Starts one.
+    /// Starts this program.
     #[track_caller]
     #[must_use]
-    pub fn start(page: SocketAddr) -> Self {
-        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), peer::free_port());
-        let directory =
-            env::temp_dir().join(format!("observer-prometheus-{}-{}", std::process::id(), address.port()));
-        fs::create_dir_all(&directory).expect("there is room for temporary files");
+    pub fn start(program: &Path, page: SocketAddr) -> Self {
+        let (address, directory) = (daemon::free_address(), daemon::scratch("prometheus"));
+        fs::create_dir(&directory).expect("a temporary directory can be made");
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n\
              - {{job_name: observer, honor_labels: true, static_configs: [{{targets: ['{page}']}}]}}\n"
         );
         let file = directory.join("prometheus.yml");
-        fs::write(&file, config).expect("there is room for temporary files");
-        let mut command = Command::new("prometheus");
-        command.arg(format!("--config.file={}", file.display()));
-        command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
-        command.arg(format!("--web.listen-address={address}")).arg("--log.level=warn");
-        let prometheus = Self { process: Peer::start(&mut command), address, directory };
-        prometheus.process.wait_for_port(None, address);
-        prometheus
+        fs::write(&file, config).expect("a temporary file can be written");
+        let mut process = Daemon::start(
+            program,
+            &[
+                &format!("--config.file={}", file.display()),
+                &format!("--storage.tsdb.path={}", directory.join("data").display()),
+                &format!("--web.listen-address={address}"),
+            ],
+        );
+        process.wait_for_port(address);
+        Self { process, address, directory }
     }
 
-    /// All series as they are now.
+    /// All series as they are now; none while it is not ready.
     #[track_caller]
     #[must_use]
     pub fn series(&self) -> Vec<Sample> {
         const ALL: &str = "/api/v1/query?query=%7B__name__%3D~%22.%2B%22%7D";
         let answer = http::get(self.address, ALL, &[]);
+        if answer.status == 503 {
+            return Vec::new();
+        }
         let value: Value = serde_json::from_str(&answer.text())
             .unwrap_or_else(|error| panic!("{error}: {}", self.process.said()));
         let series = value["data"]["result"].as_array().expect("a vector");
@@ -77,24 +79,4 @@ fn sample(series: &Value) -> Option<Sample> {
         .collect::<Option<_>>()?;
     let name = labels.remove("__name__")?;
     Some(Sample { name, labels, value: series["value"][1].as_str()?.parse().ok()? })
-}
-
-/// What `promtool check metrics` says about a page, a line each.
-///
-/// # Panics
-/// When it cannot read the page.
-#[track_caller]
-#[must_use]
-pub fn lint(page: &str) -> Vec<String> {
-    let mut command = Command::new("promtool");
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot start `promtool`, which the tests need: {error}"));
-    child.stdin.take().expect("piped").write_all(page.as_bytes()).expect("it reads to the end");
-    let output = child.wait_with_output().expect("a child can be waited for");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    // 3: it understood everything, and finds some names unusual.
-    assert!(matches!(output.status.code(), Some(0 | 3)), "promtool refuses the page: {said}");
-    said.lines().map(str::to_owned).collect()
 }

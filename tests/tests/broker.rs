@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use observer_tests::{
+    daemon::Daemon,
     kafka::{self, BROKER, Broker, CONSUMER, PRODUCER},
     lab::{Family, Lab},
     netns::Netns,
     observer::{Trace, Traced},
-    peer::Peer,
     privileges::Privileges,
     row::Row,
 };
@@ -96,7 +96,7 @@ impl Seen {
     }
 }
 
-fn produce_and_consume(broker: &Broker, namespace: &Netns, messages: u32) -> (Peer, Peer) {
+fn produce_and_consume(broker: &Broker, namespace: &Netns, messages: u32) -> (Daemon, Daemon) {
     let consumer = broker.consumer(namespace, messages);
     (broker.producer(namespace, messages, Duration::from_millis(5)), consumer)
 }
@@ -175,7 +175,6 @@ fn a_consumer_that_reads_late_is_this_host() {
     stage.fill(MESSAGES);
     let trace = stage.trace();
     let mut consumer = stage.broker.consumer_of(&stage.lab.client, MESSAGES, 4096);
-    consumer.wait_for("consuming");
     let slow = consumer.starve(STOPPED, Duration::from_millis(10));
     consumer.end();
     drop(slow);

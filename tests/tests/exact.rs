@@ -8,7 +8,7 @@ const REQUESTS: u32 = 200_000;
 
 #[test]
 fn every_request_is_one_exchange_on_both_sides() {
-    let (_server, address) = exporter::redis();
+    let Some((_server, address)) = exporter::redis() else { return };
     let port = address.port().to_string();
     let agent = Agent::start(Privileges::Root, &[]);
     // CSV leaves out the progress lines; one command, so that the number of requests is known.

@@ -1,21 +1,16 @@
 //! `observer run` before real exporters and behind a real Prometheus.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    net::TcpStream,
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
 use observer_tests::{
     clock,
+    daemon::{Daemon, tool},
     exporter::{self, Exporter},
     http,
     observer::Agent,
     page::{Page, Sample},
-    peer::Peer,
     privileges::Privileges,
-    prometheus::{self, Prometheus},
+    prometheus::Prometheus,
 };
 
 /// A node exporter, and a Redis with its exporter, before an agent.
@@ -24,20 +19,20 @@ struct Stage {
     redis: Exporter,
     redis_port: u16,
     agent: Agent,
-    _server: Peer,
+    _server: Daemon,
 }
 
 impl Stage {
-    /// Starts it all and waits until the page has everything.
-    fn new(args: &[&str]) -> Self {
-        let (server, address) = exporter::redis();
-        let (node, redis) = (Exporter::node(), Exporter::redis(address));
+    /// Starts it all and waits until the page has everything; none if a program is not installed.
+    fn new() -> Option<Self> {
+        let (server, address) = exporter::redis()?;
+        let (node, redis) = (Exporter::node()?, Exporter::redis(address)?);
         let scrapes = ["--scrape", &node.scrape("node"), "--scrape", &redis.scrape("redis")];
-        let agent = Agent::start(Privileges::Root, &[args, &scrapes].concat());
+        let agent = Agent::start(Privileges::Root, &scrapes);
         let stage = Self { node, redis, redis_port: address.port(), agent, _server: server };
         let page = stage.agent.page_with(|page| up(page, "node") == 1.0 && up(page, "redis") == 1.0);
         assert_eq!((up(&page, "node"), up(&page, "redis")), (1.0, 1.0), "{}", stage.agent.stderr());
-        stage
+        Some(stage)
     }
 }
 
@@ -50,35 +45,8 @@ fn windows(page: &Page) -> f64 {
 }
 
 #[test]
-fn the_page_is_as_clean_as_the_exporters_own() {
-    let stage = Stage::new(&[]);
-    let known: BTreeSet<String> = [&stage.node, &stage.redis]
-        .into_iter()
-        .flat_map(|exporter| prometheus::lint(&http::get(exporter.address(), "/metrics", &[]).text()))
-        .collect();
-    let page = stage.agent.page();
-    let new: Vec<String> =
-        prometheus::lint(&page.text).into_iter().filter(|line| !known.contains(line)).collect();
-    assert!(new.is_empty(), "{new:#?}");
-    // Nothing was left off to get there.
-    let dropped: Vec<_> = page.of("observer_page_samples_dropped", &[]).filter(|s| s.value > 0.0).collect();
-    assert!(dropped.is_empty(), "{dropped:?}");
-}
-
-#[test]
-fn the_agents_own_names_are_those_of_node_exporter() {
-    let agent = Agent::start(Privileges::Root, &[]);
-    let page = agent.page_with(|page| page.of("node_memory_MemTotal_bytes", &[]).count() == 1);
-    let unusual: Vec<String> = prometheus::lint(&page.text)
-        .into_iter()
-        .filter(|line| !(line.starts_with("node_") && line.ends_with("'snake_case' not 'camelCase'")))
-        .collect();
-    assert!(unusual.is_empty(), "{unusual:#?}");
-}
-
-#[test]
 fn the_kernel_tells_about_the_exporters_too() {
-    let stage = Stage::new(&[]);
+    let Some(stage) = Stage::new() else { return };
     for exporter in [&stage.node, &stage.redis] {
         let port = exporter.address().port().to_string();
         let of = |role| [("port", port.as_str()), ("role", role), ("peer", "127.0.0.1")];
@@ -105,19 +73,8 @@ fn the_kernel_tells_about_the_exporters_too() {
 }
 
 #[test]
-fn the_page_turns_over_every_second() {
-    let stage = Stage::new(&[]);
-    let reads =
-        |page: &Page| page.sum("promhttp_metric_handler_requests_total", &[("job", "node"), ("code", "200")]);
-    let first = stage.agent.page();
-    let last = stage.agent.page_with(|page| reads(page) > reads(&first));
-    assert!(reads(&last) > reads(&first), "{} then {}", reads(&first), reads(&last));
-    assert!(windows(&last) > windows(&first));
-}
-
-#[test]
 fn open_metrics_has_the_same_series() {
-    let stage = Stage::new(&[]);
+    let Some(stage) = Stage::new() else { return };
     let accept = "Accept: application/openmetrics-text; version=1.0.0";
     let both = clock::wait_for("both formats of one window", || {
         let answer = http::get(stage.agent.address(), "/metrics", &[accept]);
@@ -139,8 +96,8 @@ fn open_metrics_has_the_same_series() {
 
 #[test]
 fn a_real_prometheus_stores_what_the_page_says() {
-    let stage = Stage::new(&[]);
-    let prometheus = Prometheus::start(stage.agent.address());
+    let (Some(program), Some(stage)) = (tool("prometheus"), Stage::new()) else { return };
+    let prometheus = Prometheus::start(&program, stage.agent.address());
     // By number of windows: what Prometheus stored was one of them.
     let mut pages: BTreeMap<u64, Page> = BTreeMap::new();
     let (page, stored) = clock::wait_for("Prometheus to store a page that was also read here", || {
@@ -196,7 +153,7 @@ fn key(sample: &Sample) -> (String, String) {
 
 #[test]
 fn an_exporter_that_dies_is_down_until_it_is_back() {
-    let mut stage = Stage::new(&[]);
+    let Some(mut stage) = Stage::new() else { return };
     stage.redis.kill();
     let page = stage.agent.page_with(|page| up(page, "redis") == 0.0);
     assert_eq!((up(&page, "redis"), up(&page, "node")), (0.0, 1.0));
@@ -206,36 +163,4 @@ fn an_exporter_that_dies_is_down_until_it_is_back() {
     let back =
         stage.agent.page_with(|page| up(page, "redis") == 1.0 && page.of("redis_up", &[]).count() == 1);
     assert_eq!((up(&back, "redis"), back.of("redis_up", &[]).count()), (1.0, 1));
-}
-
-#[test]
-fn the_last_window_can_be_read_until_the_process_ends() {
-    const CONNECTS: usize = 7;
-    let mut stage = Stage::new(&["--linger", "60s"]);
-    let comm = fs::read_to_string("/proc/self/comm").expect("we are a process");
-    let port = stage.redis_port.to_string();
-    let ours = [("port", port.as_str()), ("role", "client"), ("comm", comm.trim_end())];
-    for _ in 0..CONNECTS {
-        drop(TcpStream::connect(("127.0.0.1", stage.redis_port)).expect("Redis listens"));
-    }
-    stage.agent.signal(libc::SIGTERM);
-
-    // Two seconds without a new window: there will be none.
-    let mut last = (stage.agent.page(), clock::now());
-    clock::wait_for("the last window", || {
-        let page = stage.agent.page();
-        if windows(&page) != windows(&last.0) {
-            last = (page, clock::now());
-        }
-        (last.1.elapsed() > Duration::from_secs(2)).then_some(())
-    });
-    let page = last.0;
-    assert_eq!(page.sum("observer_tcp_connects_total", &ours), CONNECTS as f64, "{}", page.text);
-    assert_eq!((up(&page, "node"), up(&page, "redis")), (1.0, 1.0));
-
-    // Whoever has read enough ends it at once.
-    stage.agent.signal(libc::SIGTERM);
-    let (code, stderr) = stage.agent.end();
-    assert_eq!(code, Some(0), "{stderr}");
-    assert!(!stderr.contains("ERROR"), "{stderr}");
 }

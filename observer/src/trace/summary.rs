@@ -1,6 +1,6 @@
 //! What a trace saw, per peer and port, and where the time went.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use observer_abi::{
     class::{CloseOutcome, Outcome},
@@ -21,6 +21,8 @@ use super::{
 const PEERS: usize = 4096;
 /// Client programs, by name, whose waiting is told apart; that of the rest is only in the groups.
 const PROGRAMS: usize = 256;
+/// Peers that people are shown; programs get them all.
+const SHOWN: usize = 20;
 
 /// Everything of one trace.
 #[derive(Debug, Default)]
@@ -210,13 +212,31 @@ impl Summary {
         if self.lost > 0 {
             lines.push(format!("LOST: {} records did not fit into the ring (see --ring-size)", self.lost));
         }
-        for (key, stats) in &self.groups {
+        let shown = self.longest();
+        for (key, stats) in self.groups.iter().filter(|(key, _)| shown.contains(key)) {
             lines.push(String::new());
             stats.lines(key, &mut lines);
+        }
+        if shown.len() < self.groups.len() {
+            lines.push(String::new());
+            lines.push(format!(
+                "{} more peers, each with less time spent (all of them: -o json)",
+                self.groups.len() - shown.len()
+            ));
         }
         lines.push(String::new());
         lines.push(verdict::sentence(self));
         lines
+    }
+}
+
+impl Summary {
+    /// The peers that most time went to.
+    fn longest(&self) -> BTreeSet<Key> {
+        let mut keys: Vec<_> = self.groups.iter().map(|(key, stats)| (*key, stats.time())).collect();
+        // Stable: among equals the first stay.
+        keys.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        keys.into_iter().take(SHOWN).map(|(key, _)| key).collect()
     }
 }
 
@@ -225,6 +245,11 @@ fn peer(key: &Key) -> String {
 }
 
 impl Stats {
+    /// Seconds that went into connecting, waiting and answering.
+    fn time(&self) -> f64 {
+        [&self.connect, &self.failed, &self.turn, &self.wait].map(Spread::sum).iter().sum()
+    }
+
     fn turn_name(role: Role) -> &'static str {
         if role == Role::Client { "response" } else { "service" }
     }
@@ -300,5 +325,25 @@ impl Stats {
         self.rtt.to_json("rtt", &mut object);
         self.min_rtt.to_json("min_rtt", &mut object);
         object.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_see_the_peers_that_most_time_went_to() {
+        let mut summary = Summary::default();
+        for n in 1..=50_u8 {
+            let peer = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, n];
+            let id = Identity { role: Role::Client as u8, peer, peer_port: 80, ..Identity::default() };
+            summary.connect(&Connect { latency_ns: u64::from(n) * 1000, id, ..Connect::default() });
+        }
+        let lines = summary.lines();
+        let shown: Vec<_> = lines.iter().filter(|line| line.starts_with("client to ")).collect();
+        assert_eq!(shown.len(), SHOWN);
+        assert_eq!(*shown[0], "client to 10.0.0.31 port 80");
+        assert!(lines.iter().any(|line| line.starts_with("30 more peers")), "{lines:#?}");
     }
 }
