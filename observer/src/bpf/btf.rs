@@ -3,6 +3,8 @@
 //! One pass over the blob that notes where each type is, and no copy of any. Format: `Documentation/bpf/btf.rst` and
 //! `include/uapi/linux/btf.h` of the kernel. aya shows no members, and makes an object of every type: it gets an excerpt.
 
+use std::ffi::CStr;
+
 const MAGIC: u16 = 0xeb9f;
 const HEADER: usize = 24;
 const KIND_STRUCT: u32 = 4;
@@ -15,6 +17,9 @@ const KIND_FUNCTION: u32 = 12;
 const TRACEPOINT: &[u8] = b"btf_trace_";
 /// The same for an iterator.
 const ITERATOR: &[u8] = b"bpf_iter_";
+/// Functions of the kernel that a program hangs on where trampolines are to be had.
+const FUNCTIONS: [&CStr; 5] =
+    [c"inet_stream_connect", c"inet_csk_accept", c"tcp_sendmsg", c"tcp_recvmsg", c"sock_def_readable"];
 
 /// A parsed BTF blob.
 pub(super) struct Types {
@@ -24,7 +29,7 @@ pub(super) struct Types {
     places: Vec<usize>,
     /// Structs and unions that have a name.
     structs: Vec<usize>,
-    /// Tracepoints and iterators that a BTF-typed program can hang on, by id.
+    /// Tracepoints, iterators and functions that a BTF-typed program can hang on, by id.
     hooks: Vec<usize>,
 }
 
@@ -71,6 +76,9 @@ impl Types {
                 KIND_STRUCT | KIND_UNION if name != 0 => structs.push(at),
                 KIND_TYPEDEF if begins(TRACEPOINT) => hooks.push(places.len()),
                 KIND_FUNCTION if begins(ITERATOR) => hooks.push(places.len()),
+                KIND_FUNCTION if FUNCTIONS.iter().any(|f| begins(f.to_bytes_with_nul())) => {
+                    hooks.push(places.len());
+                }
                 _ => {}
             }
             places.push(at);
@@ -130,6 +138,14 @@ impl Types {
         let text = word(&self.blob, at).and_then(|name| self.blob.get(self.strings + name..));
         let rest = parts.iter().try_fold(text.unwrap_or(&[]), |text, part| text.strip_prefix(*part));
         rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// How many arguments one of [`FUNCTIONS`] has, if the kernel has it.
+    pub(super) fn arguments(&self, function: &str) -> Option<usize> {
+        let is_it = |id: &&usize| self.is_named(self.places[**id], &[function.as_bytes()]);
+        let at = self.places[*self.hooks.iter().find(is_it)?];
+        let prototype = self.places.get(word(&self.blob, at + 8)?)?;
+        Some(word(&self.blob, prototype + 4)? & 0xffff)
     }
 
     /// The members of a struct or union, in their order.
@@ -196,6 +212,13 @@ mod tests {
             assert_eq!(excerpt.has_tracepoint(hook), whole.has_tracepoint(hook), "{hook}");
         }
         assert!(aya::Btf::parse(&blob, aya::Endianness::default()).is_ok());
+    }
+
+    #[test]
+    fn functions_are_known_with_their_arguments() {
+        let types = Types::parse(std::fs::read("/sys/kernel/btf/vmlinux").unwrap()).unwrap();
+        assert_eq!(types.arguments("tcp_sendmsg"), Some(3));
+        assert_eq!(types.arguments("no_such_function"), None);
     }
 
     #[test]
