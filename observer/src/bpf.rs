@@ -102,6 +102,8 @@ pub(crate) struct Programs {
     ports: HashMap<MapData, u64, Shared<Port>>,
     sockets: MapIterator,
     listeners: Option<MapIterator>,
+    /// Of each per-exchange feature that is available, its program.
+    exchange_programs: Vec<(&'static str, &'static str)>,
     exchange_links: Vec<attach::Link>,
 }
 
@@ -130,6 +132,9 @@ impl Programs {
         let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
         loader.btf(Some(&btf)).map_max_entries("EVENTS", ring_bytes);
         loader.override_global("AYA_LOG_LEVEL", &log_level, true);
+        // Before 5.19 there was one argument more before the flags.
+        let recvmsg_flags: u32 = if types.arguments("tcp_recvmsg") == Some(6) { 4 } else { 3 };
+        loader.override_global("RECVMSG_FLAGS", &recvmsg_flags, true);
         for (name, offset) in &offsets.globals {
             loader.override_global(name, offset, true);
         }
@@ -176,10 +181,13 @@ impl Programs {
             level: Level::Outcomes,
             sockets,
             listeners,
+            exchange_programs: Vec::new(),
             exchange_links: Vec::new(),
         };
         let ring = Ring::new(map(&mut programs.ebpf, "EVENTS")?);
-        programs.features.extend(attach::load_exchanges(&mut programs.ebpf, &btf, &types));
+        let (features, exchanges) = attach::load_exchanges(&mut programs.ebpf, &btf, &types);
+        programs.features.extend(features);
+        programs.exchange_programs = exchanges;
         programs.set_level(options.level);
         Ok((programs, ring))
     }
@@ -198,13 +206,10 @@ impl Programs {
         match level {
             Level::Outcomes => self.exchange_links.clear(),
             Level::Exchanges if self.exchange_links.is_empty() => {
-                for name in attach::EXCHANGES {
-                    if self.features.iter().any(|f| f.name == *name && !f.is_available()) {
-                        continue;
-                    }
-                    match attach::link(&mut self.ebpf, name) {
+                for (feature, program) in &self.exchange_programs {
+                    match attach::link(&mut self.ebpf, program) {
                         Ok(link) => self.exchange_links.push(link),
-                        Err(error) => features::deny(&mut self.features, name, &error),
+                        Err(error) => features::deny(&mut self.features, feature, &error),
                     }
                 }
             }

@@ -2,39 +2,60 @@
 
 use aya::{
     Btf, Ebpf,
-    programs::{BtfTracePoint, Program, ProgramError, TracePoint, links::FdLink},
+    programs::{Program, ProgramError, links::FdLink},
 };
 
 use super::{
     btf::Types,
-    features::{CONNECT_EXIT, Feature, chain},
+    features::{ACCEPT_WAIT, CONNECT_EXIT, Feature, chain},
     verify,
 };
 
 /// A program that hangs on its hook until this is dropped.
 pub(crate) type Link = FdLink;
 
-/// The per-exchange programs, which a level switches: each carries the name of its feature.
-pub(crate) const EXCHANGES: &[&str] = &["send", "receive", "data_ready"];
+/// A program and what it hangs on.
+#[derive(Clone, Copy)]
+struct Probe {
+    program: &'static str,
+    hook: &'static str,
+}
 
-const REQUIRED: (&str, &str) = ("state", "inet_sock_set_state");
+const fn probe(program: &'static str, hook: &'static str) -> Probe {
+    Probe { program, hook }
+}
 
-/// Program, tracepoint; the program's name is its feature's.
-const RAW: &[(&str, &str)] = &[
-    ("retransmit", "tcp_retransmit_skb"),
-    ("retransmit_synack", "tcp_retransmit_synack"),
-    ("reset_sent", "tcp_send_reset"),
-    ("reset_received", "tcp_receive_reset"),
+const REQUIRED: Probe = probe("state", "inet_sock_set_state");
+
+/// Each is a feature of its program's name.
+const OPTIONAL: &[Probe] = &[
+    probe("retransmit", "tcp_retransmit_skb"),
+    probe("retransmit_synack", "tcp_retransmit_synack"),
+    probe("reset_sent", "tcp_send_reset"),
+    probe("reset_received", "tcp_receive_reset"),
 ];
 
-const EXCHANGE_HOOKS: &[(&str, &str)] =
-    &[("send", "sock_send_length"), ("receive", "sock_recv_length"), ("data_ready", "sk_data_ready")];
+/// The per-exchange programs, which a level switches: on a tracepoint, and where that is missing on a function. The first's
+/// name is the feature's.
+const EXCHANGES: &[(Probe, Probe)] = &[
+    (probe("send", "sock_send_length"), probe("send_fexit", "tcp_sendmsg")),
+    (probe("receive", "sock_recv_length"), probe("receive_fexit", "tcp_recvmsg")),
+    (probe("data_ready", "sk_data_ready"), probe("data_ready_fentry", "sock_def_readable")),
+];
 
-/// Feature, program, and the system call tracepoints it hangs on.
-const SYSCALLS: &[(&str, &str, &[&str])] = &[
-    (CONNECT_EXIT, "connect_enter", &["sys_enter_connect"]),
-    (CONNECT_EXIT, "connect_exit", &["sys_exit_connect"]),
-    ("accept_wait", "accept_exit", &["sys_exit_accept", "sys_exit_accept4"]),
+/// What connect and accept return: on the stack's functions, which sees io_uring too and needs no tracefs; where trampolines
+/// are not to be had, on system calls.
+const CALLS: &[(&str, &[Probe], &[Probe])] = &[
+    (
+        CONNECT_EXIT,
+        &[probe("connect_fentry", "inet_stream_connect"), probe("connect_fexit", "inet_stream_connect")],
+        &[probe("connect_enter", "sys_enter_connect"), probe("connect_exit", "sys_exit_connect")],
+    ),
+    (
+        ACCEPT_WAIT,
+        &[probe("accept_fexit", "inet_csk_accept")],
+        &[probe("accept_exit", "sys_exit_accept"), probe("accept_exit", "sys_exit_accept4")],
+    ),
 ];
 
 /// A program is not on its hook.
@@ -47,110 +68,140 @@ pub(crate) struct AttachError {
     source: Box<ProgramError>,
 }
 
-/// A hook of a program.
+/// The hook of a program that every kernel of today has a use for. The others are loaded when they are needed.
 pub(super) fn hook(program: &str) -> Option<&'static str> {
-    let syscalls = SYSCALLS.iter().map(|(_, name, hooks)| (*name, hooks[0]));
-    let mut all = [REQUIRED].iter().chain(RAW).chain(EXCHANGE_HOOKS).copied().chain(syscalls);
-    all.find(|(name, _)| *name == program).map(|(_, hook)| hook)
+    let exchanges = EXCHANGES.iter().map(|(tracepoint, _)| tracepoint);
+    let mut all = [REQUIRED].iter().chain(OPTIONAL).chain(exchanges).copied();
+    all.find(|probe| probe.program == program).map(|probe| probe.hook)
 }
 
 /// Attaches the program nothing works without.
 pub(super) fn required(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), AttachError> {
-    let (program, hook) = REQUIRED;
-    let failed = |source| AttachError { program, hook, source: Box::new(source) };
-    load(ebpf, btf, program, hook).map_err(failed)?;
-    raw(ebpf, program).and_then(BtfTracePoint::attach).map_err(failed)?;
-    Ok(())
+    let Probe { program, hook } = REQUIRED;
+    load(ebpf, btf, REQUIRED).and_then(|()| attach(ebpf, REQUIRED)).map_err(|source| AttachError {
+        program,
+        hook,
+        source: Box::new(source),
+    })
 }
 
 /// Attaches whatever else the kernel has.
 pub(super) fn optional(ebpf: &mut Ebpf, btf: &Btf, types: &Types) -> Vec<Feature> {
-    let mut features = Vec::new();
-    for (program, hook) in RAW {
-        features.push(match load_if_present(ebpf, btf, types, program, hook) {
-            Ok(()) => match raw(ebpf, program).and_then(BtfTracePoint::attach) {
-                Ok(_) => Feature::available(program),
-                Err(error) => Feature::missing(program, chain(&error)),
-            },
-            Err(reason) => Feature::missing(program, reason),
+    let mut features: Vec<_> = OPTIONAL
+        .iter()
+        .map(|probe| {
+            let attached = load_if_present(ebpf, btf, types, *probe)
+                .and_then(|()| attach(ebpf, *probe).map_err(|e| chain(&e)));
+            Feature::of(probe.program, attached)
+        })
+        .collect();
+    // A kernel without trampolines is not asked twice.
+    let mut trampolines = true;
+    for (feature, functions, syscalls) in CALLS {
+        let on_functions = match trampolines {
+            true => all(ebpf, btf, functions),
+            false => Err(String::new()),
+        };
+        trampolines = on_functions.is_ok();
+        let attached = on_functions.or_else(|_| {
+            all(ebpf, btf, syscalls).map_err(|reason| {
+                format!(
+                    "{reason} (this kernel has no BPF trampolines; without them it needs tracefs mounted at /sys/kernel/tracing \
+                     and readable, and kernel.perf_event_paranoid below 3 or CAP_SYS_ADMIN)"
+                )
+            })
         });
-    }
-    for (feature, program, hooks) in SYSCALLS {
-        let result = syscall(ebpf, program, hooks);
-        match (features.iter_mut().find(|f| f.name == *feature), result) {
-            (None, Ok(())) => features.push(Feature::available(feature)),
-            (None, Err(reason)) => features.push(Feature::missing(feature, reason)),
-            (Some(known), Err(reason)) => known.missing = Some(reason),
-            (Some(_), Ok(())) => {}
-        }
+        features.push(Feature::of(feature, attached));
     }
     features
 }
 
-/// Loads the per-exchange programs without attaching them.
-pub(super) fn load_exchanges(ebpf: &mut Ebpf, btf: &Btf, types: &Types) -> Vec<Feature> {
-    EXCHANGE_HOOKS
-        .iter()
-        .map(|(program, hook)| match load_if_present(ebpf, btf, types, program, hook) {
-            Ok(()) => Feature::available(program),
-            Err(reason) => Feature::missing(program, reason),
-        })
-        .collect()
+/// Loads the per-exchange programs without attaching them: the features, and the program of each that is available.
+pub(super) fn load_exchanges(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    types: &Types,
+) -> (Vec<Feature>, Vec<(&'static str, &'static str)>) {
+    let (mut features, mut programs) = (Vec::new(), Vec::new());
+    for (tracepoint, function) in EXCHANGES {
+        let chosen = if types.has_tracepoint(tracepoint.hook) { tracepoint } else { function };
+        let loaded = load(ebpf, btf, *chosen).map_err(|e| match chosen.program {
+            p if p == tracepoint.program => chain(&e),
+            _ => format!("no tracepoint `{}`, and on `{}`: {}", tracepoint.hook, function.hook, chain(&e)),
+        });
+        if loaded.is_ok() {
+            programs.push((tracepoint.program, chosen.program));
+        }
+        features.push(Feature::of(tracepoint.program, loaded));
+    }
+    (features, programs)
 }
 
 /// Attaches a loaded program.
 pub(super) fn link(ebpf: &mut Ebpf, name: &str) -> Result<Link, ProgramError> {
-    let program = raw(ebpf, name)?;
-    let id = program.attach()?;
-    Ok(program.take_link(id)?.into())
+    match ebpf.program_mut(name) {
+        Some(Program::BtfTracePoint(p)) => p.attach().and_then(|id| p.take_link(id)).map(Into::into),
+        Some(Program::FEntry(p)) => p.attach().and_then(|id| p.take_link(id)).map(Into::into),
+        Some(Program::FExit(p)) => p.attach().and_then(|id| p.take_link(id)).map(Into::into),
+        _ => Err(ProgramError::NotLoaded),
+    }
 }
 
 /// Takes every program off its hook.
 pub(super) fn unlink_all(ebpf: &mut Ebpf) {
     for (_, program) in ebpf.programs_mut() {
-        // A program that is not loaded has nothing to take off.
-        let _unloaded = match program {
-            Program::BtfTracePoint(p) => p.unload(),
-            Program::TracePoint(p) => p.unload(),
-            _ => Ok(()),
-        };
+        unload(program);
     }
 }
 
-fn load_if_present(
-    ebpf: &mut Ebpf,
-    btf: &Btf,
-    types: &Types,
-    program: &str,
-    hook: &str,
-) -> Result<(), String> {
-    if !types.has_tracepoint(hook) {
-        return Err(format!("this kernel has no tracepoint `{hook}`"));
-    }
-    load(ebpf, btf, program, hook).map_err(|e| chain(&e))
-}
-
-fn load(ebpf: &mut Ebpf, btf: &Btf, program: &str, hook: &str) -> Result<(), ProgramError> {
-    verify::once(raw(ebpf, program)?.load(hook, btf))
-}
-
-fn raw<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut BtfTracePoint, ProgramError> {
-    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
-}
-
-fn syscall(ebpf: &mut Ebpf, name: &str, hooks: &[&str]) -> Result<(), String> {
-    let attach = |ebpf: &mut Ebpf| -> Result<(), ProgramError> {
-        let program: &mut TracePoint = ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()?;
-        verify::once(program.load())?;
-        for hook in hooks {
-            program.attach("syscalls", hook)?;
-        }
-        Ok(())
+fn unload(program: &mut Program) {
+    // A program that is not loaded has nothing to take off.
+    let _unloaded = match program {
+        Program::BtfTracePoint(p) => p.unload(),
+        Program::TracePoint(p) => p.unload(),
+        Program::FEntry(p) => p.unload(),
+        Program::FExit(p) => p.unload(),
+        _ => Ok(()),
     };
-    attach(ebpf).map_err(|error| {
-        let reason = chain(&error);
-        format!(
-            "{reason} (needs tracefs mounted at /sys/kernel/tracing and readable, and kernel.perf_event_paranoid below 3 or CAP_SYS_ADMIN)"
-        )
+}
+
+/// Attaches all of them or none.
+fn all(ebpf: &mut Ebpf, btf: &Btf, probes: &[Probe]) -> Result<(), String> {
+    let result =
+        probes.iter().try_for_each(|probe| load(ebpf, btf, *probe).and_then(|()| attach(ebpf, *probe)));
+    result.map_err(|error| {
+        for probe in probes {
+            if let Some(program) = ebpf.program_mut(probe.program) {
+                unload(program);
+            }
+        }
+        chain(&error)
     })
+}
+
+fn load_if_present(ebpf: &mut Ebpf, btf: &Btf, types: &Types, probe: Probe) -> Result<(), String> {
+    if !types.has_tracepoint(probe.hook) {
+        return Err(format!("this kernel has no tracepoint `{}`", probe.hook));
+    }
+    load(ebpf, btf, probe).map_err(|e| chain(&e))
+}
+
+fn load(ebpf: &mut Ebpf, btf: &Btf, Probe { program, hook }: Probe) -> Result<(), ProgramError> {
+    verify::once(match ebpf.program_mut(program) {
+        Some(Program::BtfTracePoint(p)) => p.load(hook, btf),
+        Some(Program::TracePoint(p)) => p.load(),
+        Some(Program::FEntry(p)) => p.load(hook, btf),
+        Some(Program::FExit(p)) => p.load(hook, btf),
+        _ => Err(ProgramError::NotLoaded),
+    })
+}
+
+fn attach(ebpf: &mut Ebpf, Probe { program, hook }: Probe) -> Result<(), ProgramError> {
+    match ebpf.program_mut(program) {
+        Some(Program::BtfTracePoint(p)) => p.attach().map(drop),
+        Some(Program::TracePoint(p)) => p.attach("syscalls", hook).map(drop),
+        Some(Program::FEntry(p)) => p.attach().map(drop),
+        Some(Program::FExit(p)) => p.attach().map(drop),
+        _ => Err(ProgramError::NotLoaded),
+    }
 }

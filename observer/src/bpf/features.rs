@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// Errors raised before a connect reaches the network, and accept waits.
+/// The errno of connects that fail before they reach the network.
 pub(crate) const CONNECT_EXIT: &str = "connect_exit";
+/// How long connections wait to be accepted.
+pub(super) const ACCEPT_WAIT: &str = "accept_wait";
 
 /// A part of the kernel side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,10 @@ impl Feature {
 
     pub(crate) fn missing(name: &'static str, reason: String) -> Self {
         Self { name, missing: Some(reason) }
+    }
+
+    pub(super) fn of(name: &'static str, result: Result<(), String>) -> Self {
+        Self { name, missing: result.err() }
     }
 
     pub(crate) fn is_available(&self) -> bool {
