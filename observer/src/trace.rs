@@ -16,7 +16,6 @@ use std::{
 };
 
 use observer_abi::record::Family;
-use observer_aggregate::tcp;
 
 use crate::{
     bpf::{self, Level, LoadError, Programs, Ring},
@@ -212,16 +211,15 @@ fn take(record: &Record, summary: &mut Summary, lives: &mut HashMap<u64, Life>, 
         Record::Activity(r) => {
             summary.activity(r);
             let life = life(lives, r.id.cookie)?;
-            tcp::merge(&mut life.turn, &r.turn);
-            tcp::merge(&mut life.wait, &r.wait);
+            life.turn.merge(&r.turn);
+            life.wait.merge(&r.wait);
             None
         }
         Record::Spill(r) => {
             summary.spill(r);
             let life = life(lives, r.id.cookie)?;
             let into = if r.family == Family::Turn as u8 { &mut life.turn } else { &mut life.wait };
-            // A decoded record has no bucket beyond the last.
-            let _decoded = into.get_or_insert_default().add(usize::from(r.bucket), u64::from(r.count));
+            into.add(r.bucket, r.count);
             None
         }
         Record::Listen(_) => None,

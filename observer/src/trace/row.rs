@@ -5,13 +5,11 @@ use observer_abi::{
     class::{CloseOutcome, Outcome},
     record::{Accept, Close, Connect, FLAG_ADOPTED, Identity, Role},
 };
-use observer_aggregate::{
-    histogram::Histogram,
-    tcp::{address, name},
-};
+use observer_aggregate::tcp::{address, name};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
+use super::summary::Spread;
 use crate::errno;
 
 /// Every field, in the order of JSON and of CSV's columns.
@@ -58,8 +56,8 @@ pub(crate) struct Row {
 /// What a connection's exchanges were like over its life.
 #[derive(Debug, Default)]
 pub(crate) struct Life {
-    pub(crate) turn: Option<Box<Histogram>>,
-    pub(crate) wait: Option<Box<Histogram>>,
+    pub(crate) turn: Spread,
+    pub(crate) wait: Spread,
 }
 
 impl Row {
@@ -93,14 +91,14 @@ impl Row {
         if r.min_rtt_us != 0 && r.min_rtt_us != u32::MAX {
             row.put("min_rtt_seconds", seconds(u64::from(r.min_rtt_us) * 1000));
         }
-        let turn = life.and_then(|l| l.turn.as_deref());
-        row.put("exchanges", turn.map_or(0, Histogram::count));
+        let turn = life.map(|l| &l.turn);
+        row.put("exchanges", turn.map_or(0, Spread::count));
         let (p50, p99) = match Role::from_u8(r.id.role) {
             Some(Role::Client) => ("response_p50_seconds", "response_p99_seconds"),
             _ => ("service_p50_seconds", "service_p99_seconds"),
         };
         row.quantiles(turn, p50, p99);
-        let wait = life.and_then(|l| l.wait.as_deref());
+        let wait = life.map(|l| &l.wait);
         row.quantiles(wait, "receive_wait_p50_seconds", "receive_wait_p99_seconds");
         Some(row)
     }
@@ -142,10 +140,10 @@ impl Row {
         self.cells.push((field, value.into()));
     }
 
-    fn quantiles(&mut self, histogram: Option<&Histogram>, p50: &'static str, p99: &'static str) {
-        let Some(histogram) = histogram else { return };
+    fn quantiles(&mut self, spread: Option<&Spread>, p50: &'static str, p99: &'static str) {
+        let Some(spread) = spread else { return };
         for (field, q) in [(p50, 0.5), (p99, 0.99)] {
-            if let Some(value) = histogram.quantile(q) {
+            if let Some(value) = spread.quantile(q) {
                 self.put(field, json!(round(value)));
             }
         }
@@ -194,8 +192,8 @@ mod tests {
     fn rows_only_have_fields_of_the_contract() {
         let id = Identity { role: 1, pid: 1, cookie: 1, ..Identity::default() };
         let mut life = Life::default();
-        life.turn.get_or_insert_default().observe(5_000);
-        life.wait.get_or_insert_default().observe(5_000);
+        life.turn.observe(5_000);
+        life.wait.observe(5_000);
         let close = Close { id, srtt_us: 1, min_rtt_us: 1, ..Close::default() };
         let rows = [
             Row::connect(&Connect { id, error: 111, outcome: 1, ..Connect::default() }, 0),

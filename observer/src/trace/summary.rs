@@ -13,7 +13,7 @@ use observer_aggregate::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    table::{bytes, duration, printable},
+    table::{bytes, duration, printable, segments},
     verdict,
 };
 
@@ -74,17 +74,17 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn observe(&mut self, ns: u64) {
+    pub(super) fn observe(&mut self, ns: u64) {
         self.histogram.get_or_insert_default().observe(ns);
         self.max_ns = self.max_ns.max(ns);
     }
 
-    fn merge(&mut self, slots: &observer_abi::record::Slots) {
+    pub(super) fn merge(&mut self, slots: &observer_abi::record::Slots) {
         tcp::merge(&mut self.histogram, slots);
         self.max_ns = self.max_ns.max(slots.max_ns);
     }
 
-    fn add(&mut self, bucket: u16, count: u32) {
+    pub(super) fn add(&mut self, bucket: u16, count: u32) {
         // A decoded record has no bucket beyond the last.
         let _decoded = self.histogram.get_or_insert_default().add(usize::from(bucket), u64::from(count));
     }
@@ -274,8 +274,9 @@ impl Stats {
         if self.sent + self.received > 0 {
             let (sent, received) = (bytes(self.sent as f64), bytes(self.received as f64));
             lines.push(format!(
-                "  {:<13} sent {sent}, received {received}, {} segments sent again",
-                "traffic", self.retransmits
+                "  {:<13} sent {sent}, received {received}, {} sent again",
+                "traffic",
+                segments(self.retransmits)
             ));
         }
         for (name, spread) in [

@@ -79,8 +79,8 @@ fn details(row: &Row) -> String {
     if let (Some(srtt), Some(min)) = (number("srtt_seconds"), number("min_rtt_seconds")) {
         parts.push(format!("RTT {} (min {})", duration(srtt), duration(min)));
     }
-    if let Some(n) = number("retransmits").filter(|n| *n > 0.0) {
-        parts.push(format!("{n} segments sent again"));
+    if let Some(n) = row.cell("retransmits").and_then(Value::as_u64).filter(|n| *n > 0) {
+        parts.push(format!("{} sent again", segments(n)));
     }
     if row.cell("adopted") == Some(&Value::Bool(true)) {
         parts.push("older than the trace".to_owned());
@@ -109,6 +109,11 @@ pub(crate) fn duration(seconds: f64) -> String {
     };
     let digits = if value >= 100.0 { 0 } else { usize::from(value < 10.0) + 1 };
     format!("{value:.digits$} {unit}")
+}
+
+/// So many segments.
+pub(crate) fn segments(n: u64) -> String {
+    format!("{n} segment{}", if n == 1 { "" } else { "s" })
 }
 
 /// An amount of bytes with three digits and a unit that fits.

@@ -8,7 +8,7 @@ use observer_abi::{class::Outcome, record::Role};
 
 use super::{
     summary::{Stats, Summary},
-    table::duration,
+    table::{duration, segments},
 };
 
 /// Where time can go.
@@ -143,14 +143,14 @@ fn describe_client(client: &Split, server: &Split, summary: &Summary) -> String 
         spread("receive wait", client.wait),
     );
     if server.exchanges > 0 && client.most() == Place::Remote {
-        text.push_str("; the serving side is on this host too: its program answered in");
-        text.push_str(
-            &server
-                .turn
-                .map_or(String::new(), |(p50, p99)| format!(" p50 {} p99 {}", duration(p50), duration(p99))),
-        );
-        if let Some((p50, p99)) = server.wait {
-            text.push_str(&format!(" after a receive wait of p50 {} p99 {}", duration(p50), duration(p99)));
+        text.push_str(&format!(
+            "; the serving side is on this host too: its program took {} to answer{}",
+            duration(server.service),
+            spread("service", server.turn)
+        ));
+        if server.wait.is_some() {
+            let late = duration(server.late);
+            text.push_str(&format!(" and read requests {late} late{}", spread("receive wait", server.wait)));
         }
     }
     text.push('.');
@@ -202,8 +202,7 @@ fn spread(name: &str, quantiles: Option<(f64, f64)>) -> String {
 fn again(split: &Split) -> String {
     match split.retransmits {
         0 => String::new(),
-        1 => ", 1 segment sent again".to_owned(),
-        n => format!(", {n} segments sent again"),
+        n => format!(", {} sent again", segments(n)),
     }
 }
 
@@ -327,10 +326,9 @@ mod tests {
         let mut summary = Summary::default();
         summary.activity(&report(Role::Client, 100, 20, 0, 300));
         summary.activity(&report(Role::Server, 100, 20, 0, 300));
-        assert!(
-            sentence(&summary)
-                .contains("; the serving side is on this host too: its program answered in p50 ")
-        );
+        assert!(sentence(&summary).contains(
+            "; the serving side is on this host too: its program took 2.00 s to answer (service p50 "
+        ));
     }
     #[test]
     fn failures_are_named_by_their_most_frequent_outcome() {
