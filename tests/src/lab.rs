@@ -8,6 +8,7 @@ use std::{
 use crate::{
     delay::Delay,
     netns::{self, Netns},
+    row::Row,
 };
 
 /// The IP version a test runs over.
@@ -84,6 +85,19 @@ impl Lab {
     pub fn network(&self, family: Family) -> String {
         let length = if family == Family::V4 { 29 } else { 64 };
         format!("{}/{length}", self.ip(family, 0))
+    }
+
+    /// Whether a row is about this lab. Namespaces alone would not do: the kernel uses their numbers again, and a trace sees
+    /// those of others come and go.
+    #[must_use]
+    pub fn owns(&self, row: &Row) -> bool {
+        let netns = row.number("netns");
+        let inside = netns == Some(self.client.inode()) || netns == Some(self.server.inode());
+        let ours = BOTH.iter().flat_map(|family| {
+            let family = *family;
+            [self.client_ip(family), self.server_ip(family), self.nobody(family), self.nowhere(family)]
+        });
+        inside && ours.map(|ip| ip.to_string()).any(|ip| row.text("local") == ip || row.text("peer") == ip)
     }
 
     /// An address on the wire that nobody has.

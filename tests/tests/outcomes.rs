@@ -13,12 +13,13 @@ fn matrix(privileges: Privileges, sight: Sight) -> Traced {
     let played = play(&all()).unwrap_or_else(|failures| panic!("{failures}"));
     let expected = played.iter().map(|life| life.expected_rows(sight)).sum();
     // Whether they come or not, what is missing is told below.
-    let _ = trace.reaches(expected, |row| played.iter().any(|life| life.owns(row)));
+    let _ = trace.reaches(expected, |row| played.iter().any(|life| life.lab.owns(row)));
     let traced = trace.stop();
+    let lost = &traced.summary["lost_rows"];
     let wrong: Vec<String> = played.iter().filter_map(|life| life.check_rows(&traced.rows, sight)).collect();
     assert!(
         wrong.is_empty(),
-        "{} of {} lives have wrong rows:\n{}",
+        "{} of {} lives have wrong rows ({lost} were lost):\n{}",
         wrong.len(),
         played.len(),
         wrong.join("\n")

@@ -42,13 +42,8 @@ impl Connection {
         }
     }
 
-    fn owns(&self, row: &Row) -> bool {
-        let netns = row.number("netns");
-        netns == Some(self.lab.client.inode()) || netns == Some(self.lab.server.inode())
-    }
-
     fn rows(&self, rows: Vec<Row>) -> Vec<Row> {
-        rows.into_iter().filter(|row| self.owns(row)).collect()
+        rows.into_iter().filter(|row| self.lab.owns(row)).collect()
     }
 }
 
@@ -83,7 +78,7 @@ fn an_older_connection_is_picked_up() {
         connection.exchange();
         connection.exchange();
         connection.close();
-        assert!(trace.reaches(2, |row| connection.owns(row)), "{:#?}", connection.rows(trace.rows()));
+        assert!(trace.reaches(2, |row| connection.lab.owns(row)), "{:#?}", connection.rows(trace.rows()));
         check_closes(&connection, trace.stop().rows, 2);
     }
 }
@@ -95,7 +90,7 @@ fn least_privileges_are_enough_to_pick_up() {
     connection.exchange();
     connection.exchange();
     connection.close();
-    assert!(trace.reaches(2, |row| connection.owns(row)), "{:#?}", connection.rows(trace.rows()));
+    assert!(trace.reaches(2, |row| connection.lab.owns(row)), "{:#?}", connection.rows(trace.rows()));
     check_closes(&connection, trace.stop().rows, 2);
 }
 
@@ -110,6 +105,6 @@ fn a_restart_opens_and_closes_nothing() {
     }
     let trace = Trace::start(Privileges::Root, &[]);
     connection.close();
-    assert!(trace.reaches(2, |row| connection.owns(row)), "{:#?}", connection.rows(trace.rows()));
+    assert!(trace.reaches(2, |row| connection.lab.owns(row)), "{:#?}", connection.rows(trace.rows()));
     check_closes(&connection, trace.stop().rows, 0);
 }

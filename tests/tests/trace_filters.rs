@@ -78,11 +78,6 @@ impl Traffic {
             program.end().unwrap_or_else(|error| panic!("{error}"));
         }
     }
-
-    fn owns(&self, row: &Row) -> bool {
-        let netns = row.number("netns");
-        netns == Some(self.lab.client.inode()) || netns == Some(self.lab.server.inode())
-    }
 }
 
 /// What makes a row the same in two runs.
@@ -117,14 +112,19 @@ fn check(args: impl Fn(&Traffic) -> Vec<String>, fits: Fits) {
     let all = Trace::start(Privileges::Root, &[]);
     let filtered = Trace::start(Privileges::Root, &args);
     traffic.run();
-    assert!(all.reaches(ROWS, |row| traffic.owns(row)), "the unfiltered trace lacks rows: {:#?}", all.rows());
-    let mine = |rows: Vec<Row>| -> Vec<Row> { rows.into_iter().filter(|row| traffic.owns(row)).collect() };
+    assert!(
+        all.reaches(ROWS, |row| traffic.lab.owns(row)),
+        "the unfiltered trace lacks rows: {:#?}",
+        all.rows()
+    );
+    let mine =
+        |rows: Vec<Row>| -> Vec<Row> { rows.into_iter().filter(|row| traffic.lab.owns(row)).collect() };
     let all = mine(all.stop().rows);
     let expected = count(all.iter().filter(|row| fits(row, &traffic)).map(essence));
     let shown: usize = expected.values().sum();
     assert!(0 < shown && shown < all.len(), "{args:?} should show some rows and hide others: {expected:#?}");
     // What does not come is told below.
-    let _ = filtered.reaches(shown, |row| traffic.owns(row));
+    let _ = filtered.reaches(shown, |row| traffic.lab.owns(row));
     let got = count(mine(filtered.stop().rows).iter().map(essence));
     assert_eq!(got, expected, "{args:?}");
 }

@@ -21,17 +21,10 @@ impl Played {
         self.expected_connects(sight).len() + life.closes.len() + life.accepts + life.server_closes.len()
     }
 
-    /// Whether a row is about this life.
-    #[must_use]
-    pub fn owns(&self, row: &Row) -> bool {
-        let netns = row.number("netns");
-        netns == Some(self.lab.client.inode()) || netns == Some(self.lab.server.inode())
-    }
-
     /// Everything that is wrong with the rows; nothing if all is well.
     #[must_use]
     pub fn check_rows(&self, rows: &[Row], sight: Sight) -> Option<String> {
-        let mut mine: Vec<&Row> = rows.iter().filter(|row| self.owns(row)).collect();
+        let mut mine: Vec<&Row> = rows.iter().filter(|row| self.lab.owns(row)).collect();
         mine.sort_by(|one, other| one.text("time").cmp(other.text("time")));
         let mut wrong = Vec::new();
         self.check_outcomes(&mine, sight, &mut wrong);
