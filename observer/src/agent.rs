@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::{
         Arc,
         mpsc::{SyncSender, sync_channel},
@@ -51,6 +52,16 @@ pub(crate) enum AgentError {
     Remote(SocketAddr),
     #[error("cannot start")]
     Start(#[source] io::Error),
+}
+
+impl AgentError {
+    /// 2 where the command line or the configuration has to be mended, else 1.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Config(_) | Self::Remote(_) => 2,
+            Self::Listen { .. } | Self::Start(_) => 1,
+        })
+    }
 }
 
 /// Runs an agent until a signal ends it.

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => match runtime.block_on(agent::run(*args)) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error, ExitCode::FAILURE),
+            Err(error) => fail(&error, error.exit_code()),
         },
         Command::Docs { page: Page::Metrics } => {
             match io::stdout().write_all(metrics::document().as_bytes()) {

@@ -201,13 +201,14 @@ impl Shard {
             groups.push(Group { name: Source::Node, families: Arc::new(families) });
         }
         completeness = completeness.min(self.scrapes_done());
-        for target in &targets {
-            groups.push(Group { name: Source::Scrape, families: Arc::clone(&target.families) });
-        }
         self.telemetry.windows.inc();
         self.telemetry.window_completeness.set(completeness);
         let families: Vec<Family> = self.reader.read().cloned().collect();
         groups.push(Group { name: Source::Agent, families: Arc::new(families) });
+        // Last: where an exporter uses a name of ours, ours decides its type.
+        for target in &targets {
+            groups.push(Group { name: Source::Scrape, families: Arc::clone(&target.families) });
+        }
         let window = Published { window_end_ms: end_ms, groups, complete };
         self.windows.send_replace(Arc::new(window));
         self.telemetry.window_close.observe(clock::wall_ns().saturating_sub(end_ns));

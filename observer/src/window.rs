@@ -41,7 +41,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Every source, in the order of the page.
-    pub(crate) const ALL: [Self; 4] = [Self::Kernel, Self::Node, Self::Scrape, Self::Agent];
+    pub(crate) const ALL: [Self; 4] = [Self::Kernel, Self::Node, Self::Agent, Self::Scrape];
 
     /// The name in `collect[]=`.
     pub(crate) const fn as_str(self) -> &'static str {

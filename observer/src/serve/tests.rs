@@ -213,7 +213,7 @@ async fn collect_narrows_the_page() {
     let page = server.get("/metrics?collect[]=disk", "").await;
     assert_eq!(
         (page.status, page.text()),
-        (400, "collect[] is one of kernel, node, scrape, self, not `disk`\n")
+        (400, "collect[] is one of kernel, node, self, scrape, not `disk`\n")
     );
 }
 
