@@ -41,6 +41,9 @@ struct Call {
     reserved: u32,
 }
 
+/// 0.0.0.0, as an IPv4-mapped address: a socket that has no local address yet.
+const MAPPED_ANY: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+
 /// By thread. The least recently used go first; a call that is pushed out loses its errno, not its outcome.
 #[btf_map]
 static CALLS: LruHashMap<u64, Call, 16_384> = LruHashMap::new();
@@ -226,6 +229,7 @@ fn read_destination(call: &Call, id: &mut Identity) -> bool {
         // struct sockaddr_in6: family, port, flow information, address.
         return read_address(call, 8, &mut id.peer);
     }
+    id.local = MAPPED_ANY;
     let [a, b, c, d] = v4.address;
     id.peer = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
     true

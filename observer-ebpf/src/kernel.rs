@@ -29,10 +29,6 @@ offsets! {
     TP_RCVQ_TIME, TASK_GROUP_LEADER, TASK_COMM, TASK_TGID, TASK_CGROUPS, CSS_SET_CGROUP, CGROUP_KN, KERNFS_ID, TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX_FDS, FILE_PRIVATE, SOCKET_SK, SOCKET_STATE,
 }
 
-/// Which of `tcp_recvmsg`'s arguments is the flags.
-#[unsafe(no_mangle)]
-pub(crate) static RECVMSG_FLAGS: Global<u32> = Global::new(3);
-
 /// A socket pointer the verifier knows the type of: a tracepoint's or an iterator's argument.
 #[derive(Clone, Copy)]
 pub(crate) struct Sk(*mut c_void);

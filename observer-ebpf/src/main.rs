@@ -133,12 +133,19 @@ fn send_fexit(ctx: FExitContext) {
     }
 }
 
-/// As [`receive`], where the tracepoint is missing. Before 5.19 `tcp_recvmsg` had one argument more before the flags.
+/// As [`receive`], where the tracepoint is missing: `(sk, msg, len, flags, addr_len)`.
 #[fexit(function = "tcp_recvmsg")]
 fn receive_fexit(ctx: FExitContext) {
-    let flags = if kernel::RECVMSG_FLAGS.load() == 3 { ctx.arg(3) } else { ctx.arg(4) };
     if let Ok(result) = ctx.ret() {
-        exchange::received(Sk::new(ctx.arg(0)), result, flags);
+        exchange::received(Sk::new(ctx.arg(0)), result, ctx.arg(3));
+    }
+}
+
+/// As [`receive_fexit`], before 5.19: `(sk, msg, len, nonblock, flags, addr_len)`.
+#[fexit(function = "tcp_recvmsg")]
+fn receive_fexit_nonblock(ctx: FExitContext) {
+    if let Ok(result) = ctx.ret() {
+        exchange::received(Sk::new(ctx.arg(0)), result, ctx.arg(4));
     }
 }
 

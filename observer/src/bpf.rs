@@ -132,9 +132,6 @@ impl Programs {
         let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
         loader.btf(Some(&btf)).map_max_entries("EVENTS", ring_bytes);
         loader.override_global("AYA_LOG_LEVEL", &log_level, true);
-        // Before 5.19 there was one argument more before the flags.
-        let recvmsg_flags: u32 = if types.arguments("tcp_recvmsg") == Some(6) { 4 } else { 3 };
-        loader.override_global("RECVMSG_FLAGS", &recvmsg_flags, true);
         for (name, offset) in &offsets.globals {
             loader.override_global(name, offset, true);
         }

@@ -43,6 +43,9 @@ const EXCHANGES: &[(Probe, Probe)] = &[
     (probe("data_ready", "sk_data_ready"), probe("data_ready_fentry", "sock_def_readable")),
 ];
 
+/// Before 5.19 `tcp_recvmsg` had so many arguments, of which the flags were another.
+const OLD_RECVMSG: (Probe, usize) = (probe("receive_fexit_nonblock", "tcp_recvmsg"), 6);
+
 /// What connect and accept return: on the stack's functions, which sees io_uring too and needs no tracefs; where trampolines
 /// are not to be had, on system calls.
 const CALLS: &[(&str, &[Probe], &[Probe])] = &[
@@ -124,8 +127,12 @@ pub(super) fn load_exchanges(
 ) -> (Vec<Feature>, Vec<(&'static str, &'static str)>) {
     let (mut features, mut programs) = (Vec::new(), Vec::new());
     for (tracepoint, function) in EXCHANGES {
-        let chosen = if types.has_tracepoint(tracepoint.hook) { tracepoint } else { function };
-        let loaded = load(ebpf, btf, *chosen).map_err(|e| match chosen.program {
+        let chosen = match types.has_tracepoint(tracepoint.hook) {
+            true => *tracepoint,
+            false if types.arguments(function.hook) == Some(OLD_RECVMSG.1) => OLD_RECVMSG.0,
+            false => *function,
+        };
+        let loaded = load(ebpf, btf, chosen).map_err(|e| match chosen.program {
             p if p == tracepoint.program => chain(&e),
             _ => format!("no tracepoint `{}`, and on `{}`: {}", tracepoint.hook, function.hook, chain(&e)),
         });
