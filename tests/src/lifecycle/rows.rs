@@ -24,7 +24,12 @@ impl Played {
     /// Everything that is wrong with the rows; nothing if all is well.
     #[must_use]
     pub fn check_rows(&self, rows: &[Row], sight: Sight) -> Option<String> {
-        let mut mine: Vec<&Row> = rows.iter().filter(|row| self.lab.owns(row)).collect();
+        // By the place where it happened, or by who did it.
+        let by_client = |row: &Row| {
+            row.number("pid") == Some(self.client_pid.into())
+                && row.text("comm") == self.lifecycle.client_name()
+        };
+        let mut mine: Vec<&Row> = rows.iter().filter(|row| self.lab.owns(row) || by_client(row)).collect();
         mine.sort_by(|one, other| one.text("time").cmp(other.text("time")));
         let mut wrong = Vec::new();
         self.check_outcomes(&mine, sight, &mut wrong);
@@ -120,6 +125,7 @@ impl Played {
         let ports = row.number("port");
         let closed_port = life.client.contains("connect:closed");
         let checks = [
+            ("netns", self.lab.owns(row)),
             ("role", row.text("role") == role),
             ("comm", row.text("comm") == name),
             ("pid", row.number("pid") == pid.map(u64::from) || may_be_child),
