@@ -110,7 +110,7 @@ impl Default for Netns {
 
 /// Runs a tool to its end; a failed test with the tool's own words if it fails.
 #[track_caller]
-pub(crate) fn run(command: &mut Command, input: Option<&str>) {
+pub fn run(command: &mut Command, input: Option<&str>) {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })

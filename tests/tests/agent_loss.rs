@@ -125,3 +125,29 @@ fn a_ring_of_the_usual_size_loses_nothing() {
     assert_eq!(seen(&page, "observer_tcp_accepts_total", SERVER), f64::from(CONNECTIONS));
     assert_eq!(page.sum("observer_events_lost_total", &[]), 0.0);
 }
+
+/// What exceeds the budget of label groups keeps its place in the sums, under a name of its own.
+#[test]
+fn over_budget_is_shown_as_other() {
+    const PROGRAMS: usize = 20;
+    let lab = Lab::new();
+    let agent = Agent::start(Privileges::Root, &["--no-node", "--tcp-groups", "8"]);
+    let address = lab.service(Family::V4, 7000);
+    for number in 0..PROGRAMS {
+        let mut program =
+            Start::new(&lab.client, &format!("x-{number}")).play(address, "connect=ECONNREFUSED close");
+        program.end().unwrap_or_else(|error| panic!("{error}"));
+    }
+    let refused = |page: &Page| page.sum("observer_tcp_connects_total", &[("outcome", "refused")]);
+    let page = agent.page_with(|page| refused(page) >= PROGRAMS as f64);
+    let is_ours = |sample: &&Sample| sample.labels.get("comm").is_some_and(|comm| comm.starts_with("x-"));
+    let ours: f64 =
+        page.of("observer_tcp_connects_total", &[]).filter(is_ours).map(|sample| sample.value).sum();
+    let other = page.sum("observer_tcp_connects_total", &[("peer", "(other)"), ("outcome", "refused")]);
+    assert!(ours < PROGRAMS as f64 && other > 0.0, "{ours} named, {other} others");
+    assert!(ours + other >= PROGRAMS as f64, "{ours} named and {other} others of {PROGRAMS}");
+    let budget = ["groups", "groups_limit", "groups_folded_total"];
+    let [used, limit, folded] = budget.map(|name| page.sum(&format!("observer_tcp_{name}"), &[]));
+    assert!(used <= limit && limit == 8.0, "{used} groups of {limit}");
+    assert!(folded >= other, "{folded} folded");
+}

@@ -17,11 +17,11 @@ fn matrix(privileges: Privileges, sight: Sight) -> (Page, String) {
     };
     let page = agent.page_with(|page| wrong(page).is_empty());
     let wrong = wrong(&page);
-    let [lost, folded] =
-        ["events_lost", "tcp_groups_folded"].map(|name| page.sum(&format!("observer_{name}_total"), &[]));
+    let state = ["events_lost_total", "tcp_groups_folded_total", "windows_total", "windows_busy_total"]
+        .map(|name| format!("{name} {}", page.sum(&format!("observer_{name}"), &[])));
     assert!(
         wrong.is_empty(),
-        "{} of {} lives are wrong on the page ({lost} events were lost, {folded} folded):\n{}",
+        "{} of {} lives are wrong on the page ({state:?}):\n{}",
         wrong.len(),
         played.len(),
         wrong.join("\n")
