@@ -7,8 +7,15 @@ use std::{
 };
 
 use observer_tests::{
-    clock, counters::Counters, netns::Netns, observer::Agent, page::Page, privileges::Privileges,
-    program::Start, serve::Listen,
+    clock,
+    counters::Counters,
+    lab::{Family, Lab},
+    netns::Netns,
+    observer::Agent,
+    page::{Page, Sample},
+    privileges::Privileges,
+    program::Start,
+    serve::Listen,
 };
 
 const CONNECTIONS: u32 = 5_000;
