@@ -23,7 +23,14 @@ impl Exporter {
     #[track_caller]
     #[must_use]
     pub fn node() -> Option<Self> {
-        Self::start("prometheus-node-exporter", "--web.listen-address=", &[])
+        Self::node_with(&[])
+    }
+
+    /// The same, with more arguments.
+    #[track_caller]
+    #[must_use]
+    pub fn node_with(arguments: &[&str]) -> Option<Self> {
+        Self::start("prometheus-node-exporter", "--web.listen-address=", arguments)
     }
 
     /// Debian's `prometheus-redis-exporter`, of this Redis, if it is installed.

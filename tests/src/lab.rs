@@ -1,11 +1,12 @@
 //! Two hosts and the wire between them.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use crate::{
+    clock,
     delay::Delay,
     netns::{self, Netns},
     row::Row,
@@ -53,6 +54,9 @@ impl Lab {
         ] {
             let (four, six) = (address(&lab, Family::V4), address(&lab, Family::V6));
             host.ip_batch(&format!("addr add {four}/29 dev {link}\naddr add {six}/64 dev {link} nodad\n"));
+            // The kernel makes an IPv6 address usable a little later, in a thread of its own.
+            let usable = || UdpSocket::bind((six, 0)).and_then(|socket| socket.connect((six, 1))).ok();
+            host.run(|| clock::wait_for("a usable IPv6 address", usable));
         }
         lab
     }
