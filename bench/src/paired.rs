@@ -8,7 +8,7 @@ use crate::{
     agent::{Agent, Level},
     figures::Spread,
     machine,
-    peers::{Load, Reached},
+    peers::{Load, Peer, Reached},
     programs::{EXCHANGES, Empty},
 };
 
@@ -32,15 +32,15 @@ pub(crate) fn run(rounds: u64) -> Result<()> {
     println!("{}", machine::describe());
     let btf = Btf::from_sys_fs()?;
     for (load, goal) in LOADS {
-        let _server = load.server()?;
-        load.run()?;
+        let server = load.server()?;
+        load.run(&server)?;
         let mut reached: Vec<[Reached; VARIANTS.len()]> = Vec::new();
         for round in 0..rounds {
-            let mut figures = [Reached { requests_a_second: 0.0, cpu_us_a_request: 0.0 }; VARIANTS.len()];
+            let mut figures = [Reached::default(); VARIANTS.len()];
             for turn in 0..VARIANTS.len() {
                 // Every variant comes first, second, third and last equally often.
                 let nth = (turn + usize::try_from(round)?) % VARIANTS.len();
-                figures[nth] = measure(VARIANTS[nth], load, &btf)?;
+                figures[nth] = measure(VARIANTS[nth], load, &server, &btf)?;
             }
             reached.push(figures);
         }
@@ -50,52 +50,48 @@ pub(crate) fn run(rounds: u64) -> Result<()> {
     Ok(())
 }
 
-fn measure(variant: Variant, load: Load, btf: &Btf) -> Result<Reached> {
+fn measure(variant: Variant, load: Load, server: &Peer, btf: &Btf) -> Result<Reached> {
     match variant {
-        Variant::Off => load.run(),
+        Variant::Off => load.run(server),
         Variant::Empty => {
             let _empty = Empty::attach(btf, &EXCHANGES)?;
-            load.run()
+            load.run(server)
         }
-        Variant::Outcomes => beside(Level::Outcomes, load),
-        Variant::Exchanges => beside(Level::Exchanges, load),
+        Variant::Outcomes => beside(Level::Outcomes, load, server),
+        Variant::Exchanges => beside(Level::Exchanges, load, server),
     }
 }
 
-fn beside(level: Level, load: Load) -> Result<Reached> {
+fn beside(level: Level, load: Load, server: &Peer) -> Result<Reached> {
     let agent = Agent::start(level)?;
-    let reached = load.run()?;
+    let reached = load.run(server)?;
     agent.stop()?;
     Ok(reached)
 }
 
 fn report(load: Load, goal: f64, reached: &[[Reached; VARIANTS.len()]]) {
-    println!("\n{}: {} rounds, median (quartiles)", load.name(), reached.len());
-    println!(
-        "| | requests/s | CPU us/request | throughput / off | CPU / off | throughput / empty | CPU / empty |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    for (nth, variant) in VARIANTS.iter().enumerate() {
-        let column = |figure: fn(&Reached) -> f64, against: Option<usize>| {
-            let value = |round: &[Reached; VARIANTS.len()]| {
-                figure(&round[nth]) / against.map_or(1.0, |other| figure(&round[other]))
-            };
-            Spread::of(reached.iter().map(value))
-        };
-        let rate: fn(&Reached) -> f64 = |r| r.requests_a_second;
-        let cpu: fn(&Reached) -> f64 = |r| r.cpu_us_a_request;
-        let (Some(rates), Some(cpus)) = (column(rate, None), column(cpu, None)) else { return };
-        let ratios = [(rate, 0), (cpu, 0), (rate, 1), (cpu, 1)];
-        let ratios: Vec<String> = ratios
-            .iter()
-            .filter_map(|(figure, against)| column(*figure, Some(*against)))
-            .map(|spread| format!("{spread:.3}"))
-            .collect();
-        println!("| {variant:?} | {rates:.0} | {cpus:.2} | {} |", ratios.join(" | "));
+    type Figure = (&'static str, fn(&Reached) -> f64);
+    const FIGURES: [Figure; 3] = [
+        ("requests/s", |r| r.requests_a_second),
+        ("CPU us/request, server and client", |r| r.cpu_us_a_request),
+        ("CPU us/request, machine", |r| r.machine_us_a_request),
+    ];
+    println!("\n{}: {} rounds, median (quartiles); ratios within a round", load.name(), reached.len());
+    println!("| | | | against off | against empty |\n|---|---|---|---|---|");
+    for (figure, value) in FIGURES {
+        for (nth, variant) in VARIANTS.iter().enumerate() {
+            let ratio = |other: usize| Spread::of(reached.iter().map(|r| value(&r[nth]) / value(&r[other])));
+            let absolute = Spread::of(reached.iter().map(|r| value(&r[nth])));
+            let (Some(absolute), Some(off), Some(empty)) = (absolute, ratio(0), ratio(1)) else { return };
+            println!("| {figure} | {variant:?} | {absolute:.1} | {off:.3} | {empty:.3} |");
+        }
     }
     let ratio = |round: &[Reached; VARIANTS.len()]| round[3].requests_a_second / round[1].requests_a_second;
     if let Some(ratio) = Spread::of(reached.iter().map(ratio)) {
         let verdict = if ratio.median >= 1.0 - goal { "met" } else { "missed" };
-        println!("exchanges against empty: {ratio:.3}, goal >= {:.2}: {verdict}", 1.0 - goal);
+        println!(
+            "exchanges against empty: {ratio:.3} of the throughput, goal >= {:.2}: {verdict}",
+            1.0 - goal
+        );
     }
 }

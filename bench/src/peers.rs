@@ -35,6 +35,18 @@ impl Peer {
         Ok(Self { child, dir: None })
     }
 
+    /// CPU seconds of the process and of those it has started, by the scheduler's clock.
+    fn cpu_seconds(&self) -> Result<f64> {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        let mut ns = 0.0;
+        for pid in children.split_ascii_whitespace().chain([pid.to_string().as_str()]) {
+            let times = fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+            ns += times.split(' ').next().unwrap_or_default().parse::<f64>()?;
+        }
+        Ok(ns / 1e9)
+    }
+
     fn listens(self, port: u16) -> Result<Self> {
         let waited = Started::now();
         while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_err() {
@@ -100,11 +112,13 @@ pub(crate) enum Load {
 }
 
 /// What a load reached.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reached {
     pub(crate) requests_a_second: f64,
-    /// Of the whole machine.
+    /// Of server and client, what the kernel and the programs do in their place included.
     pub(crate) cpu_us_a_request: f64,
+    /// Of the whole machine, whatever else runs on it included.
+    pub(crate) machine_us_a_request: f64,
 }
 
 impl Load {
@@ -122,11 +136,12 @@ impl Load {
         }
     }
 
-    pub(crate) fn run(self) -> Result<Reached> {
-        let cpu = machine::cpu_seconds()?;
+    pub(crate) fn run(self, server: &Peer) -> Result<Reached> {
+        let pair = || -> Result<f64> { Ok(server.cpu_seconds()? + sys::ended_children_cpu_seconds()?) };
+        let (busy, cpu) = (machine::cpu_seconds()?, pair()?);
         let (took, output) = clock::timed(|| self.command().output());
         let output = String::from_utf8(output?.stdout)?;
-        let cpu = machine::cpu_seconds()? - cpu;
+        let (busy, cpu) = (machine::cpu_seconds()? - busy, pair()? - cpu);
         let (requests, requests_a_second) = match self {
             Self::Redis { requests, .. } => {
                 (requests as f64, redis_rate(&output).unwrap_or(requests as f64 / took.as_secs_f64()))
@@ -135,7 +150,11 @@ impl Load {
                 wrk_rates(&output).ok_or_else(|| format!("wrk said something else:\n{output}"))?
             }
         };
-        Ok(Reached { requests_a_second, cpu_us_a_request: cpu * 1e6 / requests })
+        Ok(Reached {
+            requests_a_second,
+            cpu_us_a_request: cpu * 1e6 / requests,
+            machine_us_a_request: busy * 1e6 / requests,
+        })
     }
 
     fn command(self) -> Command {

@@ -10,7 +10,7 @@ use crate::{
     agent::{Agent, Level},
     figures::Spread,
     machine,
-    peers::Load,
+    peers::{Load, Peer},
     programs::{self, Cost, EXCHANGES, Empty},
 };
 
@@ -35,17 +35,17 @@ pub(crate) fn run(rounds: u64) -> Result<()> {
     println!("{}", machine::describe());
     let btf = Btf::from_sys_fs()?;
     for load in LOADS {
-        let _server = load.server()?;
+        let server = load.server()?;
         let mut runs: BTreeMap<&str, Runs> = BTreeMap::new();
         for round in 0..rounds {
             // Who is called first on a tracepoint finds the socket in no cache: take turns.
             let costs = if round % 2 == 0 {
                 let _empty = Empty::attach(&btf, &EXCHANGES)?;
-                ours(load)?
+                ours(load, &server)?
             } else {
                 let agent = Agent::start(Level::Exchanges)?;
                 let _empty = Empty::attach(&btf, &EXCHANGES)?;
-                let costs = programs::counted(|| load.run())?.1;
+                let costs = programs::counted(|| load.run(&server))?.1;
                 agent.stop()?;
                 costs
             };
@@ -59,9 +59,9 @@ pub(crate) fn run(rounds: u64) -> Result<()> {
     Ok(())
 }
 
-fn ours(load: Load) -> Result<Vec<Cost>> {
+fn ours(load: Load, server: &Peer) -> Result<Vec<Cost>> {
     let agent = Agent::start(Level::Exchanges)?;
-    let costs = programs::counted(|| load.run())?.1;
+    let costs = programs::counted(|| load.run(server))?.1;
     agent.stop()?;
     Ok(costs)
 }

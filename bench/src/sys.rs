@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io,
+    mem::MaybeUninit,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     path::Path,
     process::Child,
@@ -131,6 +132,17 @@ pub(crate) fn interrupt(child: &Child) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     // SAFETY: no precondition; the child is ours and not reaped yet.
     check(unsafe { libc::kill(pid, libc::SIGINT) })
+}
+
+/// CPU seconds of the children that have ended and were waited for.
+pub(crate) fn ended_children_cpu_seconds() -> io::Result<f64> {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: one `rusage` of ours.
+    check(unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) })?;
+    // SAFETY: zeros are a valid one, and the kernel has filled it in.
+    let usage = unsafe { usage.assume_init() };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    Ok(seconds(usage.ru_utime) + seconds(usage.ru_stime))
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
