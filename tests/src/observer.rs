@@ -56,6 +56,12 @@ impl Trace {
         Self { process, rows }
     }
 
+    /// What it said until now.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
     /// The rows so far.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {

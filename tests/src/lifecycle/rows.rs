@@ -13,6 +13,15 @@ pub enum Sight {
     NoConnectExit,
 }
 
+impl Sight {
+    /// What an agent says about itself when it starts.
+    #[must_use]
+    pub fn told(stderr: &str) -> Self {
+        let missing = |line: &str| line.contains("`connect_exit` is not available");
+        if stderr.lines().any(missing) { Self::NoConnectExit } else { Self::Full }
+    }
+}
+
 impl Played {
     /// How many rows the life must leave.
     #[must_use]
