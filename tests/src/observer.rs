@@ -71,7 +71,8 @@ impl Trace {
     /// Waits until there are at least `count` such rows; true if they came.
     #[must_use]
     pub fn reaches(&self, count: usize, wanted: impl Fn(&Row) -> bool) -> bool {
-        let have = || self.rows().iter().filter(|row| wanted(row)).count();
+        let rows = || self.rows.lock().expect("no panic while it is held");
+        let have = || rows().iter().filter(|row| wanted(row)).count();
         clock::wait(|| (have() >= count).then_some(())).is_some()
     }
 

@@ -51,7 +51,9 @@ fn quiet(agent: &Agent) -> (Page, BTreeMap<PathBuf, (f64, f64)>) {
 fn flood(namespace: &Netns) {
     let before = Counters::read(namespace);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 7000));
-    let listen = Listen { connections: CONNECTIONS as usize, ..Listen::once("recv:1=EOF close") };
+    // Long enough that no request is dropped, and sent again a second later.
+    let backlog = 4096;
+    let listen = Listen { backlog, connections: CONNECTIONS as usize, ..Listen::once("recv:1=EOF close") };
     let mut server = Start::new(namespace, SERVER).serve(address, &listen);
     let mut client = Start::new(namespace, CLIENT).play_times(address, "connect close", CONNECTIONS);
     for program in [&mut client, &mut server] {

@@ -33,7 +33,7 @@ fn nothing_is_missed_in_silence() {
     // The rows are those of the silent address; the flood only keeps the processors busy with state changes.
     let trace = Trace::start(Privileges::Root, &["--addr", "127.0.0.2", "--ring-size", "67108864"]);
 
-    let listen = Listen { connections: FLOOD as usize, ..Listen::once("close") };
+    let listen = Listen { backlog: 4096, connections: FLOOD as usize, ..Listen::once("close") };
     let server = Start::new(&namespace, "n-flooded").serve(open, &listen);
     let flood =
         Start::new(&namespace, "n-flood").play_times(open, "linger0 connect=OK|ECONNRESET close", FLOOD);
