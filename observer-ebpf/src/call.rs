@@ -16,7 +16,7 @@ use observer_abi::{
 
 use crate::{
     emit, filter,
-    kernel::{Sk, Untrusted, now_ns, read_kernel, read_owner},
+    kernel::{Sk, Untrusted, add, now_ns, read_kernel, read_owner},
     listen,
 };
 
@@ -189,7 +189,7 @@ pub(crate) fn exit(result: i64) {
 fn local_error(id: &Identity, error: u16) {
     let now = now_ns();
     if let Some(totals) = emit::totals() {
-        totals.connects[Outcome::LocalError as usize] += 1;
+        add(&mut totals.connects[Outcome::LocalError as usize], 1);
     }
     let latency_ns = now.saturating_sub(id.start_ns);
     if !filter::watches(id) || !filter::wants(Outcome::LocalError as u32, latency_ns) {

@@ -10,7 +10,7 @@ use observer_abi::{
 
 use crate::{
     call, emit, exchange, filter,
-    kernel::{Sk, TcpSk, now_ns},
+    kernel::{Sk, TcpSk, add, now_ns},
     listen,
     socket::{self, EXCHANGES, SOCKETS, Socket},
 };
@@ -44,10 +44,10 @@ fn count_state(sk: Sk, old: u8, new: u8) {
     }
     let Some(totals) = emit::totals() else { return };
     if !begins && (old as usize) < TCP_STATES {
-        totals.states[old as usize] = totals.states[old as usize].wrapping_sub(1);
+        add(&mut totals.states[old as usize], u64::MAX);
     }
     if new != TCP_CLOSE && (new as usize) < TCP_STATES {
-        totals.states[new as usize] = totals.states[new as usize].wrapping_add(1);
+        add(&mut totals.states[new as usize], 1);
     }
 }
 
@@ -123,7 +123,7 @@ fn closed(sk: Sk, old: u8) {
 #[inline(always)]
 fn attempted(sk: Sk, socket: &Socket, outcome: Outcome, error: u16, now: u64) {
     if let Some(totals) = emit::totals() {
-        totals.connects[outcome as usize] += 1;
+        add(&mut totals.connects[outcome as usize], 1);
     }
     // Clocks of two CPUs may disagree by a little: no time rather than a huge one.
     let latency_ns = now.saturating_sub(socket.id.start_ns);
@@ -149,7 +149,7 @@ fn attempted(sk: Sk, socket: &Socket, outcome: Outcome, error: u16, now: u64) {
 fn accepted(socket: &mut Socket, outcome: Outcome, error: u16, now: u64) {
     socket.id.flags |= FLAG_COUNTED;
     if let Some(totals) = emit::totals() {
-        totals.accepts += 1;
+        add(&mut totals.accepts, 1);
     }
     if !socket.is_watched() || !filter::wants(outcome as u32, 0) {
         return;
@@ -171,7 +171,7 @@ fn accepted(socket: &mut Socket, outcome: Outcome, error: u16, now: u64) {
 fn ended(sk: Sk, socket: &Socket, error: u16, now: u64) {
     let outcome = class::close_outcome(error);
     if let Some(totals) = emit::totals() {
-        totals.closes[outcome as usize] += 1;
+        add(&mut totals.closes[outcome as usize], 1);
     }
     if !socket.is_watched() || !filter::wants(16 + outcome as u32, socket.slowest_ns) {
         return;

@@ -11,6 +11,8 @@ use aya_ebpf::{
 };
 use observer_abi::{filter::Control, record::RecordKind, totals::Totals};
 
+use crate::kernel::add;
+
 /// The ring; the agent sets its size.
 #[btf_map]
 static EVENTS: RingBuf<u64, { 1 << 22 }> = RingBuf::new();
@@ -24,8 +26,8 @@ static CONTROL: Array<Control, 1> = Array::new();
 /// This CPU's totals.
 #[inline(always)]
 pub(crate) fn totals() -> Option<&'static mut Totals> {
-    // SAFETY: the value belongs to this CPU, and a program that interrupts another one on it at worst loses an addition of
-    // that one's: totals are only ever added to, a field at a time.
+    // SAFETY: the value belongs to this CPU. A program that interrupts another one on it meets it in the middle of an
+    // addition, so every addition goes through `add`.
     TOTALS.get_ptr_mut(0).and_then(|p| unsafe { p.as_mut() })
 }
 
@@ -39,9 +41,9 @@ pub(crate) fn control() -> Option<&'static Control> {
 #[inline(always)]
 pub(crate) fn emit<T: 'static>(kind: RecordKind, fill: impl FnOnce(&mut T)) {
     let Some(totals) = totals() else { return };
-    totals.offered[kind as usize] += 1;
+    add(&mut totals.offered[kind as usize], 1);
     let Some(mut entry) = EVENTS.reserve_untyped::<T>(0) else {
-        totals.ring_full[kind as usize] += 1;
+        add(&mut totals.ring_full[kind as usize], 1);
         return;
     };
     // SAFETY: a record is made of integers, so the ring's bytes are a valid one, and `fill` writes every field.

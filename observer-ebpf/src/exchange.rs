@@ -141,7 +141,7 @@ fn displace(sk: Sk, slot: &mut Slot, seen: Slot, new: Slot, family: Family) {
 pub(crate) fn spill(socket: &Socket, slot: Slot, family: Family) {
     let (bucket, count) = (slot.bucket(), slot.count());
     if let Some(totals) = emit::totals() {
-        totals.turns[family as usize] += u64::from(count);
+        add(&mut totals.turns[family as usize], u64::from(count));
     }
     emit::emit::<Spill>(RecordKind::Spill, |r| {
         *r = Spill {
@@ -161,10 +161,10 @@ pub(crate) fn retransmitted(sk: Sk) {
     let kind = Retransmit::classify(sk.state(), sk.congestion_state());
     let socket = sk.storage(&SOCKETS).filter(|socket| socket.is_watched());
     if let Some(totals) = emit::totals() {
-        totals.retransmits[kind as usize] += 1;
+        add(&mut totals.retransmits[kind as usize], 1);
         // A SYN's are told with its attempt's outcome.
         if socket.is_none() {
-            totals.loose_retransmits[kind as usize] += 1;
+            add(&mut totals.loose_retransmits[kind as usize], 1);
         }
     }
     let Some(socket) = socket else { return };
@@ -178,8 +178,8 @@ pub(crate) fn retransmitted(sk: Sk) {
 #[inline(always)]
 pub(crate) fn syn_ack_retransmitted() {
     if let Some(totals) = emit::totals() {
-        totals.retransmits[Retransmit::SynAck as usize] += 1;
-        totals.loose_retransmits[Retransmit::SynAck as usize] += 1;
+        add(&mut totals.retransmits[Retransmit::SynAck as usize], 1);
+        add(&mut totals.loose_retransmits[Retransmit::SynAck as usize], 1);
     }
 }
 
@@ -188,9 +188,9 @@ pub(crate) fn syn_ack_retransmitted() {
 pub(crate) fn reset(sk: Option<Sk>, direction: usize) {
     let socket = sk.and_then(|sk| sk.storage(&SOCKETS)).filter(|s| s.is_established() && s.is_watched());
     if let Some(totals) = emit::totals() {
-        totals.resets[direction] += 1;
+        add(&mut totals.resets[direction], 1);
         if socket.is_none() {
-            totals.loose_resets[direction] += 1;
+            add(&mut totals.loose_resets[direction], 1);
         }
     }
     if let (Some(sk), Some(socket)) = (sk, socket) {
@@ -244,10 +244,10 @@ pub(crate) fn slowest(socket: &Socket, turn: &Slots, wait: &Slots) -> u64 {
 #[inline(always)]
 pub(crate) fn note_totals(socket: &Socket, sent: u64, received: u64, turns: u64, waits: u64) {
     let Some(totals) = emit::totals() else { return };
-    totals.bytes[0] += sent.saturating_sub(socket.reported_sent);
-    totals.bytes[1] += received.saturating_sub(socket.reported_received);
-    totals.turns[0] += turns;
-    totals.turns[1] += waits;
+    add(&mut totals.bytes[0], sent.saturating_sub(socket.reported_sent));
+    add(&mut totals.bytes[1], received.saturating_sub(socket.reported_received));
+    add(&mut totals.turns[0], turns);
+    add(&mut totals.turns[1], waits);
 }
 
 /// The number of observations in a socket's own histogram. A function of its own: inlined, the compiler keeps every slot on

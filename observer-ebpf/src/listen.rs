@@ -83,7 +83,7 @@ pub(crate) fn begin(sk: Sk, owned: bool) {
     if PORTS.insert(key, new, 0).is_err()
         && let Some(totals) = emit::totals()
     {
-        totals.storage_failed += 1;
+        add(&mut totals.storage_failed, 1);
     }
 }
 
@@ -145,6 +145,6 @@ pub(crate) fn seed(sk: Sk, task: Task) {
     if let Some(totals) = emit::totals()
         && (state as usize) < TCP_STATES
     {
-        totals.states[state as usize] = totals.states[state as usize].wrapping_add(1);
+        add(&mut totals.states[state as usize], 1);
     }
 }

@@ -12,7 +12,7 @@ use observer_abi::{
 
 use crate::{
     emit, filter,
-    kernel::{CLONED, PLAIN, Sk, SocketStorage, now_ns, read_owner},
+    kernel::{CLONED, PLAIN, Sk, SocketStorage, add, now_ns, read_owner},
     listen,
 };
 
@@ -81,7 +81,7 @@ pub(crate) fn make(sk: Sk) -> Option<&'static mut Socket> {
     if socket.is_none()
         && let Some(totals) = emit::totals()
     {
-        totals.storage_failed += 1;
+        add(&mut totals.storage_failed, 1);
     }
     socket
 }
@@ -188,7 +188,7 @@ pub(crate) fn accumulators(sk: Sk, socket: &Socket) -> Option<&'static mut Excha
         }
         None => {
             if let Some(totals) = emit::totals() {
-                totals.storage_failed += 1;
+                add(&mut totals.storage_failed, 1);
             }
             None
         }

@@ -28,7 +28,7 @@ pub(crate) fn visit(sk: Sk, seq: *mut seq_file) {
     // SAFETY: the value is this CPU's, and only this program uses it.
     let Some(r) = REPORT.get_ptr_mut(0).and_then(|p| unsafe { p.as_mut() }) else { return };
     if let Some(totals) = emit::totals() {
-        totals.swept += 1;
+        add(&mut totals.swept, 1);
     }
     let (sent, received) = (tcp.sent(), tcp.received(sk));
     exchange::fill(r, socket, x, tcp, sent, received, now_ns());
@@ -134,6 +134,6 @@ fn rest(sk: Sk, x: &mut Exchanges) {
     }
     sk.storage_delete(&EXCHANGES);
     if let Some(totals) = emit::totals() {
-        totals.given_back += 1;
+        add(&mut totals.given_back, 1);
     }
 }

@@ -154,11 +154,14 @@ impl<W: Write> Trace<W> {
             self.output.flush().map_err(TraceError::Write)?;
         }
         // What open connections did until now belongs to the summary too.
+        self.summary.missed = self.programs.missed_changes();
         self.programs.detach();
         self.drain().map_err(TraceError::Write)?;
         self.sweep()?;
         self.summary.seconds = clock::monotonic().duration_since(started).as_secs_f64();
-        self.summary.lost += self.programs.totals().map_or(0, |t| t.ring_full.iter().sum());
+        if let Ok(totals) = self.programs.totals() {
+            self.summary.lost += totals.ring_full.iter().sum::<u64>();
+        }
         self.output.finish(&self.summary, &mut io::stderr()).map_err(TraceError::Write)
     }
 

@@ -16,11 +16,13 @@ pub enum Loss {
     Ring = 0,
     /// Socket storage could not be had (memory, or the socket's option memory limit).
     Storage = 1,
+    /// The kernel did not run a program inside itself.
+    Nested = 2,
 }
 
 impl Loss {
     /// How many there are.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 3;
 }
 
 /// One CPU's totals since the programs were loaded.

@@ -129,16 +129,16 @@ impl Table {
         self.entries.iter()
     }
 
-    /// How many groups there are, `(other)` included.
+    /// How many groups there are that have labels of their own.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.index.len()
     }
 
     /// Whether there is no group yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.index.is_empty()
     }
 
     /// The most groups that keep labels of their own.
@@ -372,7 +372,7 @@ mod tests {
         for port in 1..=10 {
             table.connect(&connect(port, Outcome::Refused));
         }
-        assert_eq!((table.len(), table.folded()), (3, 8));
+        assert_eq!((table.len(), table.folded()), (2, 8));
         let sum: u64 = table.entries().flat_map(|e| &e.group.connects).map(|(_, _, n)| n).sum();
         assert_eq!(sum, 10);
         assert!(table.entries().any(|e| e.plain.contains(r#"peer="(other)""#)));

@@ -84,6 +84,37 @@ fn bpf<T>(command: libc::c_long, attr: &T) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The `info` part of `union bpf_attr`.
+#[repr(C)]
+struct ObjectInfo {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// How often the kernel did not run a program because it was running on that CPU already (`recursion_misses`, since 5.12).
+pub(super) fn misses(program: &ProgramFd) -> io::Result<u64> {
+    const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+    /// `struct bpf_prog_info` up to and with `recursion_misses`, in words of 8 bytes; its pointers stay null.
+    const WORDS: usize = 27;
+    let mut info = [0u64; WORDS];
+    let attr = ObjectInfo {
+        fd: program.as_fd().as_raw_fd().cast_unsigned(),
+        info_len: 8 * WORDS as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    // SAFETY: `attr` is the part of `union bpf_attr` that the command reads; it writes at most `info_len` bytes to `info`.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET_INFO_BY_FD,
+            std::ptr::from_ref(&attr),
+            size_of::<ObjectInfo>(),
+        )
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(info[WORDS - 1]) }
+}
+
 /// Hands freed memory back to the system. Loading parses the kernel's type information, tens of megabytes in small pieces that
 /// are never needed again.
 pub(super) fn release_freed_memory() {
