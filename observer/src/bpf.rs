@@ -228,18 +228,8 @@ impl Programs {
     /// State changes that nobody saw: the kernel skips a program inside itself, as when a timer's interrupt ends an attempt while
     /// another socket changes its state on the same CPU.
     pub(crate) fn missed_changes(&self) -> u64 {
-        self.misses("state")
-    }
-
-    /// Sends, receives, retransmits and resets that were skipped in the same way.
-    pub(crate) fn missed_others(&self) -> u64 {
-        let others = self.ebpf.programs().filter(|(name, _)| *name != "state");
-        others.map(|(name, _)| self.misses(name)).sum()
-    }
-
-    fn misses(&self, program: &str) -> u64 {
+        let fd = self.ebpf.program("state").and_then(|p| p.fd().ok());
         // A program that is not loaded misses nothing.
-        let fd = self.ebpf.program(program).and_then(|p| p.fd().ok());
         fd.and_then(|fd| sys::misses(fd).ok()).unwrap_or(0)
     }
 

@@ -300,7 +300,7 @@ impl Capture {
         let lost = |cause: Loss| match cause {
             Loss::Ring => totals.ring_full.iter().sum(),
             Loss::Storage => totals.storage_failed,
-            Loss::Nested => self.programs.missed_changes() + self.programs.missed_others(),
+            Loss::Nested => self.programs.missed_changes(),
         };
         for (cause, name) in [(Loss::Ring, "ring"), (Loss::Storage, "storage"), (Loss::Nested, "nested")] {
             telemetry.events_lost.with([name]).inner().store(lost(cause), Relaxed);
