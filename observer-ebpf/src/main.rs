@@ -13,7 +13,6 @@ mod socket;
 mod sweep;
 
 use aya_ebpf::{
-    EbpfContext as _,
     macros::{btf_tracepoint, fentry, fexit, tracepoint},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, TracePointContext},
 };
@@ -207,12 +206,6 @@ extern "C" fn seed(ctx: *mut c_void) -> i32 {
         listen::seed(sk, task);
     }
     0
-}
-
-/// An empty program, to measure the others against.
-#[btf_tracepoint(function = "sock_send_length")]
-fn empty(ctx: BtfTracePointContext) {
-    let _ = ctx.as_ptr();
 }
 
 #[cfg(target_arch = "bpf")]

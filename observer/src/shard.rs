@@ -14,10 +14,7 @@ use std::{
     time::Duration,
 };
 
-use observer_abi::{
-    record::RecordKind,
-    totals::{Loss, Totals},
-};
+use observer_abi::{record::RecordKind, totals::Totals};
 use observer_aggregate::{family::Family, tcp::Table};
 use tokio::sync::watch;
 
@@ -297,13 +294,13 @@ impl Capture {
         for kind in RecordKind::ALL {
             telemetry.events.with([kind.as_str()]).inner().store(totals.offered[kind as usize], Relaxed);
         }
-        let lost = |cause: Loss| match cause {
-            Loss::Ring => totals.ring_full.iter().sum(),
-            Loss::Storage => totals.storage_failed,
-            Loss::Nested => self.programs.missed_changes(),
-        };
-        for (cause, name) in [(Loss::Ring, "ring"), (Loss::Storage, "storage"), (Loss::Nested, "nested")] {
-            telemetry.events_lost.with([name]).inner().store(lost(cause), Relaxed);
+        let lost = [
+            ("ring", totals.ring_full.iter().sum()),
+            ("storage", totals.storage_failed),
+            ("nested", self.programs.missed_changes()),
+        ];
+        for (cause, n) in lost {
+            telemetry.events_lost.with([cause]).inner().store(n, Relaxed);
         }
         let sockets = totals.swept.saturating_sub(self.totals.swept);
         telemetry.sweep_sockets.set(i64::try_from(sockets).unwrap_or(i64::MAX));

@@ -8,23 +8,6 @@ use crate::{
 /// Room for every [`RecordKind`] by its number.
 pub const KINDS: usize = RecordKind::ALL.len() + 1;
 
-/// Why the kernel side could not report something in full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Loss {
-    /// The ring buffer was full.
-    Ring = 0,
-    /// Socket storage could not be had (memory, or the socket's option memory limit).
-    Storage = 1,
-    /// The kernel did not run a program inside itself.
-    Nested = 2,
-}
-
-impl Loss {
-    /// How many there are.
-    pub const COUNT: usize = 3;
-}
-
 /// One CPU's totals since the programs were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
