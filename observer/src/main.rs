@@ -13,6 +13,8 @@ mod metrics;
 mod node;
 mod proc;
 mod readings;
+#[cfg_attr(not(test), expect(dead_code, reason = "what discovers targets will apply it"))]
+mod relabel;
 mod scrape;
 mod serve;
 mod shard;
