@@ -15,33 +15,50 @@ use crate::{
     socket::{self, EXCHANGES, SOCKETS, Socket},
 };
 
+/// Which of the two programs on the hook runs.
+///
+/// The kernel does not run a program inside itself: a timer that ends an attempt while its CPU is in the middle of another change
+/// finds the first program busy. The second one is then free, as softirqs do not interrupt each other, and takes the change.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Turn {
+    First,
+    Second,
+}
+
 /// A TCP socket goes from one state to another.
 #[inline(always)]
-pub(crate) fn state_changed(sk: Sk, old: u8, new: u8) {
+pub(crate) fn state_changed(sk: Sk, old: u8, new: u8, turn: Turn) {
     if !sk.is_tcp() {
         return;
     }
-    count_state(sk, old, new);
+    let begins = matches!((old, new), (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) | (TCP_LISTEN, TCP_SYN_RECV));
+    let establishes = matches!((old, new), (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED));
+    let socket = if begins || establishes { socket::make(sk) } else { sk.storage(&SOCKETS) };
+    let Some(socket) = socket else { return };
+    // The socket is locked: nobody else changes its state meanwhile.
+    if turn == Turn::Second && socket.state == u32::from(new) {
+        return;
+    }
+    socket.state = u32::from(new);
+    // A socket that was there before the programs and was not found at their start is in no count, and so leaves none.
+    if begins || socket.id.role != 0 {
+        count_state(begins, old, new);
+    }
     match (old, new) {
-        (TCP_CLOSE, TCP_SYN_SENT) => begin(sk),
-        (TCP_CLOSE, TCP_LISTEN) => listen::begin(sk, true),
+        (TCP_CLOSE, TCP_SYN_SENT) => begin(sk, socket),
+        (TCP_CLOSE, TCP_LISTEN) => listen::begin(sk, socket, true),
         // A new socket, made by a listener: its state is a copy of the listener's.
-        (TCP_LISTEN, TCP_SYN_RECV) => born(sk),
+        (TCP_LISTEN, TCP_SYN_RECV) => socket.begin(sk, Role::Server, now_ns()),
         (TCP_LISTEN, _) => listen::end(sk),
-        (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED) => established(sk),
-        (_, TCP_CLOSE) => closed(sk, old),
+        (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED) => established(sk, socket),
+        (_, TCP_CLOSE) => closed(sk, socket, old),
         _ => {}
     }
 }
 
-/// Keeps the number of sockets in each state. A socket that was there before the programs and was not found at their start is
-/// in no count, and so leaves none.
+/// Keeps the number of sockets in each state.
 #[inline(always)]
-fn count_state(sk: Sk, old: u8, new: u8) {
-    let begins = matches!((old, new), (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) | (TCP_LISTEN, TCP_SYN_RECV));
-    if !begins && sk.storage(&SOCKETS).is_none_or(|socket| socket.id.role == 0) {
-        return;
-    }
+fn count_state(begins: bool, old: u8, new: u8) {
     let Some(totals) = emit::totals() else { return };
     if !begins && (old as usize) < TCP_STATES {
         add(&mut totals.states[old as usize], u64::MAX);
@@ -53,8 +70,7 @@ fn count_state(sk: Sk, old: u8, new: u8) {
 
 /// A connect begins, in the context of the task that calls it.
 #[inline(always)]
-fn begin(sk: Sk) {
-    let Some(socket) = socket::make(sk) else { return };
+fn begin(sk: Sk, socket: &mut Socket) {
     socket.begin(sk, Role::Client, now_ns());
     socket.own();
     sk.read_ends(&mut socket.id);
@@ -63,30 +79,19 @@ fn begin(sk: Sk) {
 }
 
 #[inline(always)]
-fn born(sk: Sk) {
-    // A listener that was there before the programs had nothing to pass on.
-    if let Some(socket) = socket::make(sk) {
-        socket.begin(sk, Role::Server, now_ns());
-    }
-}
-
-#[inline(always)]
-fn established(sk: Sk) {
-    let Some(socket) = socket::make(sk) else { return };
+fn established(sk: Sk, socket: &mut Socket) {
     let now = now_ns();
-    if !socket.is(Role::Client) {
-        if !socket.is(Role::Server) {
-            // It was born before the programs were attached.
-            socket.begin(sk, Role::Server, now);
-        }
-        sk.read_ends(&mut socket.id);
-        socket.watch();
-        accepted(socket, Outcome::Success, 0, now);
-    } else {
-        // The source address and port are known only now.
-        sk.read_ends(&mut socket.id);
-        socket.watch();
+    // A server's connection that was born before the programs were attached begins here.
+    if !socket.is(Role::Client) && !socket.is(Role::Server) {
+        socket.begin(sk, Role::Server, now);
+    }
+    // A client's source address and port are known only now.
+    sk.read_ends(&mut socket.id);
+    socket.watch();
+    if socket.is(Role::Client) {
         attempted(sk, socket, Outcome::Success, 0, now);
+    } else {
+        accepted(socket, Outcome::Success, 0, now);
     }
     socket.id.flags |= FLAG_ESTABLISHED;
     socket.id.start_ns = now;
@@ -95,8 +100,7 @@ fn established(sk: Sk) {
 }
 
 #[inline(always)]
-fn closed(sk: Sk, old: u8) {
-    let Some(socket) = sk.storage(&SOCKETS) else { return };
+fn closed(sk: Sk, socket: &mut Socket, old: u8) {
     let error = sk.error();
     let now = now_ns();
     if socket.is_established() {

@@ -14,7 +14,7 @@ use observer_abi::{
 use crate::{
     emit,
     kernel::{PLAIN, Sk, SocketStorage, Task, add, add32, now_ns, write_report},
-    socket::{self, SOCKETS},
+    socket::{self, SOCKETS, Socket},
 };
 
 /// Marks a listening socket for the sweep over them.
@@ -54,8 +54,7 @@ pub(crate) fn listens(netns: u32, local_port: u16) -> bool {
 
 /// A socket begins to listen, in the context of its owner; or is found listening.
 #[inline(always)]
-pub(crate) fn begin(sk: Sk, owned: bool) {
-    let Some(socket) = socket::make(sk) else { return };
+pub(crate) fn begin(sk: Sk, socket: &mut Socket, owned: bool) {
     socket.begin(sk, Role::Listener, now_ns());
     if owned {
         socket.own();
@@ -138,7 +137,7 @@ pub(crate) fn seed(sk: Sk, task: Task) {
     let Some(socket) = socket::make(sk) else { return };
     task.read(&mut socket.id);
     if state == TCP_LISTEN {
-        begin(sk, false);
+        begin(sk, socket, false);
     } else {
         socket::pick_up(sk, socket);
     }

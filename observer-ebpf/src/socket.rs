@@ -36,6 +36,8 @@ pub(crate) struct Socket {
     pub resets: [u32; 2],
     /// Segments sent again before the figures start.
     pub base_retransmits: u32,
+    /// The TCP state whose beginning was told last; 0 for none.
+    pub state: u32,
 }
 
 /// What happens on the socket, between two reports.
@@ -100,6 +102,7 @@ impl Socket {
             retransmits,
             resets,
             base_retransmits,
+            state: _,
         } = self;
         id.cookie = sk.cookie();
         id.start_ns = now;

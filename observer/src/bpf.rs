@@ -225,12 +225,12 @@ impl Programs {
         Ok(sum)
     }
 
-    /// State changes that nobody saw: the kernel skips a program inside itself, as when a timer's interrupt ends an attempt while
-    /// another socket changes its state on the same CPU.
-    pub(crate) fn missed_changes(&self) -> u64 {
-        let fd = self.ebpf.program("state").and_then(|p| p.fd().ok());
+    /// What nobody saw: the kernel skips a program inside itself, as when an interrupt brings data to one socket while the same CPU
+    /// is telling of another. State changes are not among them: a second program takes those.
+    pub(crate) fn missed(&self) -> u64 {
+        let others = self.ebpf.programs().filter(|(name, _)| !attach::is_required(name));
         // A program that is not loaded misses nothing.
-        fd.and_then(|fd| sys::misses(fd).ok()).unwrap_or(0)
+        others.filter_map(|(_, program)| sys::misses(program.fd().ok()?).ok()).sum()
     }
 
     /// The ports that are listened on: `(network namespace, port, what is known)`. Entries nobody listens on any more are

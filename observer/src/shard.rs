@@ -297,7 +297,7 @@ impl Capture {
         let lost = [
             ("ring", totals.ring_full.iter().sum()),
             ("storage", totals.storage_failed),
-            ("nested", self.programs.missed_changes()),
+            ("nested", self.programs.missed()),
         ];
         for (cause, n) in lost {
             telemetry.events_lost.with([cause]).inner().store(n, Relaxed);

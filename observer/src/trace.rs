@@ -154,7 +154,6 @@ impl<W: Write> Trace<W> {
             self.output.flush().map_err(TraceError::Write)?;
         }
         // What open connections did until now belongs to the summary too.
-        self.summary.missed = self.programs.missed_changes();
         self.programs.detach();
         self.drain().map_err(TraceError::Write)?;
         self.sweep()?;

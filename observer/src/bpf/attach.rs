@@ -25,7 +25,9 @@ const fn probe(program: &'static str, hook: &'static str) -> Probe {
     Probe { program, hook }
 }
 
-const REQUIRED: Probe = probe("state", "inet_sock_set_state");
+/// In this order: the second takes what the kernel did not hand to the first.
+const REQUIRED: &[Probe] =
+    &[probe("state", "inet_sock_set_state"), probe("state_nested", "inet_sock_set_state")];
 
 /// Each is a feature of its program's name.
 const OPTIONAL: &[Probe] = &[
@@ -74,18 +76,24 @@ pub(crate) struct AttachError {
 /// The hook of a program that every kernel of today has a use for. The others are loaded when they are needed.
 pub(super) fn hook(program: &str) -> Option<&'static str> {
     let exchanges = EXCHANGES.iter().map(|(tracepoint, _)| tracepoint);
-    let mut all = [REQUIRED].iter().chain(OPTIONAL).chain(exchanges).copied();
+    let mut all = REQUIRED.iter().chain(OPTIONAL).chain(exchanges).copied();
     all.find(|probe| probe.program == program).map(|probe| probe.hook)
 }
 
-/// Attaches the program nothing works without.
+/// Whether it is one of those that nothing works without.
+pub(super) fn is_required(program: &str) -> bool {
+    REQUIRED.iter().any(|probe| probe.program == program)
+}
+
+/// Attaches the programs nothing works without.
 pub(super) fn required(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), AttachError> {
-    let Probe { program, hook } = REQUIRED;
-    load(ebpf, btf, REQUIRED).and_then(|()| attach(ebpf, REQUIRED)).map_err(|source| AttachError {
-        program,
-        hook,
-        source: Box::new(source),
-    })
+    for &probe in REQUIRED {
+        load(ebpf, btf, probe).and_then(|()| attach(ebpf, probe)).map_err(|source| {
+            let Probe { program, hook } = probe;
+            AttachError { program, hook, source: Box::new(source) }
+        })?;
+    }
+    Ok(())
 }
 
 /// Attaches whatever else the kernel has.

@@ -17,7 +17,7 @@ rows! { AGENT_ROWS:
         "1 if the kernel and the permissions allow the feature, else 0: then what depends on it is missing.";
     EVENTS = Counter "observer_events", ["kind"], "Records the kernel programs had for the ring by kind: connect, accept, close, activity, spill, listen. Counted before any could be lost.";
     EVENTS_LOST = Counter "observer_events_lost", ["cause"],
-        "Events lost, by cause: ring (it was full: the totals still have them, under `(lost)`), storage (no memory for a socket's state), nested (state changes: the kernel skips a program inside itself, as when an interrupt comes in the middle of another change).";
+        "Events lost, by cause: ring (it was full: the totals still have them, under `(lost)`), storage (no memory for a socket's state), nested (the kernel skips a program inside itself, as when an interrupt brings data to one socket in the middle of telling of another: an exchange then lacks its wait; state changes are not among them).";
     DECODE_ERRORS = Counter "observer_decode_errors", [], "Ring records that were not understood.";
     LATE_RECORDS = Counter "observer_late_records", [], "Ring records that were counted in a window after their own.";
     WINDOWS = Counter "observer_windows", [], "Windows closed.";

@@ -32,8 +32,6 @@ pub(crate) struct Summary {
     programs: BTreeMap<[u8; 16], Spread>,
     /// Rows that were lost, by cause.
     pub(crate) lost: u64,
-    /// State changes of any socket of the node that nobody saw.
-    pub(crate) missed: u64,
     /// Rows shown.
     pub(crate) rows: u64,
     /// How long the trace ran.
@@ -202,7 +200,7 @@ impl Summary {
         json!({
             "duration_seconds": self.seconds,
             "rows": self.rows,
-            "lost_rows": self.lost + self.missed,
+            "lost_rows": self.lost,
             "groups": groups,
             "verdict": verdict::sentence(self),
         })
@@ -213,12 +211,6 @@ impl Summary {
         let mut lines = vec![format!("{} rows in {}", self.rows, duration(self.seconds))];
         if self.lost > 0 {
             lines.push(format!("LOST: {} records did not fit into the ring (see --ring-size)", self.lost));
-        }
-        if self.missed > 0 {
-            lines.push(format!(
-                "LOST: {} state changes on this host came in the middle of others and were skipped by the kernel",
-                self.missed
-            ));
         }
         let shown = self.longest();
         for (key, stats) in self.groups.iter().filter(|(key, _)| shown.contains(key)) {
