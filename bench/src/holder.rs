@@ -13,10 +13,8 @@ use std::{
 
 use crate::{Result, sys};
 
-/// `CONNECTIONS ACTIVE`: two sockets each.
-pub(crate) fn run(args: &[&str]) -> Result<()> {
-    let [connections, active] = args else { return Err("hold: CONNECTIONS ACTIVE".into()) };
-    let (connections, active): (usize, usize) = (connections.parse()?, active.parse()?);
+/// Two sockets a connection.
+pub(crate) fn run(connections: usize, active: usize) -> Result<()> {
     sys::raise_open_files()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

@@ -1,4 +1,5 @@
-//! What observer costs. Each command prints what it measured; `bench/README.md` says how to read it.
+//! What observer costs, and what it reaches beside its peers. Each command prints what it measured; `bench/README.md` says how
+//! to read it.
 #![deny(unsafe_code)]
 
 mod agent;
@@ -6,34 +7,100 @@ mod churn;
 mod clock;
 mod figures;
 mod holder;
+mod http;
 mod load_time;
 mod machine;
 mod paired;
 mod peers;
 mod probe_cost;
 mod programs;
+mod sink;
 mod state_cost;
 mod sweep;
 mod sys;
+mod targets;
 
-use std::{env, error::Error, process::ExitCode};
+use std::{error::Error, process::ExitCode};
+
+use clap::Parser as _;
+
+use targets::TargetsArgs;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "\
-usage: observer-bench COMMAND      as root; the agent is the `observer` beside this binary, or OBSERVER_AGENT
+/// Measures the `observer` beside this binary, or the one that OBSERVER_AGENT names. Most commands need root.
+#[derive(Debug, clap::Parser)]
+#[command(name = "observer-bench", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
 
-  probe-cost [RUNS]      nanoseconds an event of each program, beside empty programs
-  state-cost [CONNECTS]  nanoseconds a state change, beside tcplife, tcpstates and bpftrace
-  paired [ROUNDS]        throughput and CPU: off, empty programs, outcomes, exchanges
-  sweep                  100,000 open sockets of which 1,000 are active
-  load-time [STARTS]     from exec to ready, and where the time goes
-";
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Nanoseconds an event of each program, beside empty programs.
+    ProbeCost {
+        #[arg(default_value_t = 6)]
+        runs: u64,
+    },
+    /// Nanoseconds a state change, beside tcplife, tcpstates and bpftrace.
+    StateCost {
+        #[arg(default_value_t = 40_000)]
+        connects: u64,
+    },
+    /// Throughput and CPU: off, empty programs, outcomes, exchanges.
+    Paired {
+        #[arg(default_value_t = 20)]
+        rounds: u64,
+    },
+    /// 100,000 open sockets of which 1,000 are active.
+    Sweep,
+    /// From exec to ready, and where the time goes.
+    LoadTime {
+        #[arg(default_value_t = 20)]
+        starts: u64,
+    },
+    /// The load: serves many exporters' pages until standard input ends.
+    Targets {
+        #[command(flatten)]
+        targets: TargetsArgs,
+        /// Port of all targets; 0 takes a free one.
+        #[arg(long, default_value_t = 9600)]
+        port: u16,
+        /// The longest it serves.
+        #[arg(long, default_value_t = 3600)]
+        seconds: u64,
+    },
+    /// The other end: takes remote write, counts and keeps nothing, until standard input ends.
+    Sink {
+        /// Port; 0 takes a free one.
+        #[arg(long, default_value_t = 9601)]
+        port: u16,
+        /// The longest it serves.
+        #[arg(long, default_value_t = 3600)]
+        seconds: u64,
+    },
+    /// What `sweep` starts several of.
+    #[command(hide = true)]
+    Hold { connections: usize, active: usize },
+}
+
+impl Command {
+    /// Whether it, or what it starts, hangs programs on tracepoints.
+    fn attaches(&self) -> bool {
+        matches!(
+            self,
+            Self::ProbeCost { .. }
+                | Self::StateCost { .. }
+                | Self::Paired { .. }
+                | Self::Sweep
+                | Self::LoadTime { .. }
+        )
+    }
+}
 
 fn main() -> ExitCode {
-    let args: Vec<String> = env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match dispatch(&args) {
+    match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("observer-bench: {error}");
@@ -42,17 +109,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(args: &[&str]) -> Result<()> {
-    let number = |default| args.get(1).map_or(Ok(default), |n| n.parse());
-    sys::mount_tracefs()?;
-    match args.first().copied() {
-        Some("probe-cost") => probe_cost::run(number(6)?),
-        Some("state-cost") => state_cost::run(number(40_000)?),
-        Some("paired") => paired::run(number(20)?),
-        Some("sweep") => sweep::run(),
-        Some("load-time") => load_time::run(number(20)?),
-        // What `sweep` starts several of.
-        Some("hold") => holder::run(args.get(1..).unwrap_or_default()),
-        _ => Err(USAGE.into()),
+fn dispatch(command: Command) -> Result<()> {
+    if command.attaches() {
+        sys::mount_tracefs()?;
+    }
+    match command {
+        Command::ProbeCost { runs } => probe_cost::run(runs),
+        Command::StateCost { connects } => state_cost::run(connects),
+        Command::Paired { rounds } => paired::run(rounds),
+        Command::Sweep => sweep::run(),
+        Command::LoadTime { starts } => load_time::run(starts),
+        Command::Targets { targets, port, seconds } => targets::run(&targets, port, seconds),
+        Command::Sink { port, seconds } => sink::run(port, seconds),
+        Command::Hold { connections, active } => holder::run(connections, active),
     }
 }

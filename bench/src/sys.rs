@@ -1,11 +1,11 @@
 //! System calls that neither the standard library nor aya has a wrapper for.
-#![expect(unsafe_code, reason = "raw `bpf` commands, a namespace and a signal")]
+#![expect(unsafe_code, reason = "raw `bpf` commands, a namespace, signals, clocks of others")]
 
 use std::{
     fs::File,
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd, FromRawFd as _, OwnedFd},
     path::Path,
     process::Child,
 };
@@ -132,6 +132,37 @@ pub(crate) fn interrupt(child: &Child) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     // SAFETY: no precondition; the child is ours and not reaped yet.
     check(unsafe { libc::kill(pid, libc::SIGINT) })
+}
+
+/// CPU seconds of all threads that a process has or had, to the nanosecond, by the scheduler's account.
+pub(crate) fn cpu_seconds(pid: u32) -> io::Result<f64> {
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    let mut clock = 0;
+    // SAFETY: a clock's number of ours.
+    let error = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a `timespec` of ours.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
+    Ok(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+}
+
+/// Lets a socket take nothing that does not come by the loopback device.
+pub(crate) fn only_loopback(socket: &impl AsRawFd) -> io::Result<()> {
+    let device = c"lo";
+    let len = libc::socklen_t::try_from(device.count_bytes()).map_err(io::Error::other)?;
+    // SAFETY: as many bytes as it says.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            device.as_ptr().cast(),
+            len,
+        )
+    })
 }
 
 /// CPU seconds of the children that have ended and were waited for.
