@@ -3,4 +3,6 @@
 
 pub mod family;
 pub mod histogram;
+pub mod series;
 pub mod tcp;
+pub mod window;

@@ -1,0 +1,492 @@
+//! Series and their values: a block for each source, with one writer.
+//!
+//! What a series is (its family, its labels) stands in a [`Layout`], which closed windows share and which changes only when a
+//! series comes or goes. What it is worth stands in a plain array beside it, by slot. A slot keeps its number as long as its
+//! series lives, so whoever fills it finds it without looking anything up.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+use crate::family::{Family, Kind, Sample, Suffix};
+
+/// Marks the end of a series: the NaN with which Prometheus says that there are no more samples
+/// (`model/value/value.go`, `StaleNaN`).
+pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+/// Marks a series that has no value in this window and needs no mark either. Never leaves the process.
+pub const ABSENT: f64 = f64::from_bits(0x7ff0_0000_0000_0003);
+
+/// No timestamp of its own.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// Label blocks are kept in chunks of this many bytes. None may be longer.
+pub const CHUNK: usize = 1 << 16;
+
+/// Whether the value is [`STALE`].
+#[must_use]
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE.to_bits()
+}
+
+/// Whether the value is one to show: neither [`STALE`] nor [`ABSENT`].
+#[must_use]
+pub fn is_present(value: f64) -> bool {
+    !is_stale(value) && value.to_bits() != ABSENT.to_bits()
+}
+
+/// What all samples of a family have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The name without any [`Suffix`].
+    pub name: Box<str>,
+    /// The type.
+    pub kind: Kind,
+    /// The help text, unescaped. Empty for none.
+    pub help: Box<str>,
+    /// The unit, which the name then ends in. Empty for none.
+    pub unit: Box<str>,
+}
+
+/// One series: 16 bytes, and its labels in a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Series {
+    head: u32,
+    /// Chunk and offset: `chunk * CHUNK + offset`.
+    at: u32,
+    len: u16,
+    suffix: Suffix,
+    /// Tells a slot's series from the one that had the slot before.
+    birth: u32,
+}
+
+/// The series of a block. Immutable once a window has it.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    heads: Vec<Arc<Head>>,
+    series: Vec<Series>,
+    /// Slots in the order of their source; those of one family together.
+    order: Vec<u32>,
+    chunks: Vec<Arc<String>>,
+}
+
+impl Layout {
+    /// The number of series.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is no series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// One more than the largest slot.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.series.len()
+    }
+
+    /// The slots that have a series, family by family.
+    #[must_use]
+    pub fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// The family of a slot.
+    #[must_use]
+    pub fn head(&self, slot: u32) -> &Head {
+        &self.heads[self.series[slot as usize].head as usize]
+    }
+
+    /// The label block of a slot: without braces, values escaped as in the text formats.
+    #[must_use]
+    pub fn labels(&self, slot: u32) -> &str {
+        let Series { at, len, .. } = self.series[slot as usize];
+        let (chunk, offset) = (at as usize / CHUNK, at as usize % CHUNK);
+        &self.chunks[chunk][offset..offset + usize::from(len)]
+    }
+
+    /// What the name of a slot's samples has behind the family's.
+    #[must_use]
+    pub fn suffix(&self, slot: u32) -> Suffix {
+        self.series[slot as usize].suffix
+    }
+
+    /// Different for each series that ever had the slot.
+    #[must_use]
+    pub fn birth(&self, slot: u32) -> u32 {
+        self.series[slot as usize].birth
+    }
+
+    /// The slots, family by family: runs of [`Self::order`] that have one head.
+    pub fn families(&self) -> impl Iterator<Item = (&Head, &[u32])> {
+        let head = |slot: &u32| self.series[*slot as usize].head;
+        self.order.chunk_by(move |a, b| head(a) == head(b)).map(|slots| (self.head(slots[0]), slots))
+    }
+
+    fn text_bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity()).sum()
+    }
+
+    /// Appends text that fits into a chunk, and says where.
+    fn put_text(&mut self, text: &str) -> u32 {
+        let fits = self.chunks.last().is_some_and(|chunk| chunk.len() + text.len() <= CHUNK);
+        if !fits {
+            self.chunks.push(Arc::default());
+        }
+        let index = self.chunks.len() - 1;
+        // A window may be reading the chunk: then it keeps the old one.
+        let chunk = Arc::make_mut(&mut self.chunks[index]);
+        let offset = chunk.len();
+        chunk.push_str(text);
+        u32::try_from(index * CHUNK + offset).unwrap_or(u32::MAX)
+    }
+}
+
+/// The series of one source and their current values. One writer.
+#[derive(Debug, Default)]
+pub struct Block {
+    layout: Arc<Layout>,
+    values: Vec<f64>,
+    /// By slot; empty as long as no sample brings a time of its own.
+    times: Vec<i64>,
+    free: Vec<u32>,
+    /// Series that have ended and whose end no window has told yet, by the hash of what they are.
+    ending: HashMap<u64, u32>,
+    heads: HashMap<Box<str>, u32>,
+    births: u32,
+    /// The order may have one family in several places.
+    scattered: bool,
+    /// All series ended at once.
+    ended: bool,
+    /// Values have come since the last window.
+    fresh: bool,
+    /// Bytes of label text that belong to no series any more.
+    dead: usize,
+    changes: u64,
+}
+
+impl Block {
+    /// The series.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// Rises whenever a series comes or goes.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The values by slot.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The times by slot, or nothing if no series has one. [`NO_TIME`] for none.
+    #[must_use]
+    pub fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    /// The number of series, those that are ending included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// Whether there is no series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layout.is_empty()
+    }
+
+    /// Bytes used and bytes reserved for series and values.
+    #[must_use]
+    pub fn memory(&self) -> (usize, usize) {
+        let Layout { heads, series, order, chunks: _ } = &*self.layout;
+        let fixed = |n: usize| n * (size_of::<Series>() + size_of::<u32>() + size_of::<f64>());
+        let text: usize = self.layout.chunks.iter().map(|chunk| chunk.len()).sum();
+        let times = size_of_val(&*self.times);
+        let used = fixed(order.len()) + text - self.dead.min(text) + times;
+        let reserved = series.capacity() * size_of::<Series>()
+            + order.capacity() * size_of::<u32>()
+            + heads.capacity() * size_of::<Arc<Head>>()
+            + self.values.capacity() * size_of::<f64>()
+            + self.times.capacity() * size_of::<i64>()
+            + self.layout.text_bytes();
+        (used, reserved)
+    }
+
+    /// The family of that name, made if there is none; type, help and unit are those of the last call.
+    pub fn family(&mut self, name: &str, kind: Kind, help: &str, unit: &str) -> u32 {
+        if let Some(&at) = self.heads.get(name) {
+            let head = &self.layout.heads[at as usize];
+            if head.kind != kind || &*head.help != help || &*head.unit != unit {
+                let head = Head { name: name.into(), kind, help: help.into(), unit: unit.into() };
+                Arc::make_mut(&mut self.layout).heads[at as usize] = Arc::new(head);
+                self.changes += 1;
+            }
+            return at;
+        }
+        let layout = Arc::make_mut(&mut self.layout);
+        layout.heads.push(Arc::new(Head { name: name.into(), kind, help: help.into(), unit: unit.into() }));
+        let at = u32::try_from(layout.heads.len() - 1).unwrap_or(u32::MAX);
+        self.heads.insert(name.into(), at);
+        at
+    }
+
+    /// Says that values have come: those of this reading are told as new by the next window.
+    pub fn touch(&mut self) {
+        self.fresh = true;
+    }
+
+    /// Whether values have come since the last window.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// A slot for a new series, behind all others of its family. `None` for a label block longer than [`CHUNK`] − 1.
+    pub fn add(&mut self, family: u32, suffix: Suffix, labels: &str) -> Option<u32> {
+        let len = u16::try_from(labels.len()).ok()?;
+        self.changes += 1;
+        // One that ended within this window goes on.
+        if !self.ending.is_empty()
+            && let Some(slot) = self.ending.remove(&identity(family, suffix, labels))
+        {
+            return Some(slot);
+        }
+        self.births = self.births.wrapping_add(1);
+        let layout = Arc::make_mut(&mut self.layout);
+        let series = Series { head: family, at: layout.put_text(labels), len, suffix, birth: self.births };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                layout.series[slot as usize] = series;
+                slot
+            }
+            None => {
+                layout.series.push(series);
+                self.values.push(ABSENT);
+                if !self.times.is_empty() {
+                    self.times.push(NO_TIME);
+                }
+                u32::try_from(layout.series.len() - 1).ok()?
+            }
+        };
+        self.values[slot as usize] = ABSENT;
+        let last = layout.order.last().map(|last| layout.series[*last as usize].head);
+        self.scattered |= last.is_some_and(|last| last != family);
+        layout.order.push(slot);
+        Some(slot)
+    }
+
+    /// Ends a series. The next window tells so, and then the slot is free.
+    pub fn remove(&mut self, slot: u32) {
+        let Series { head, suffix, .. } = self.layout.series[slot as usize];
+        let identity = identity(head, suffix, self.layout.labels(slot));
+        if self.ending.insert(identity, slot).is_none() {
+            self.changes += 1;
+        }
+        self.set(slot, STALE);
+    }
+
+    /// The value of a series.
+    #[inline]
+    pub fn set(&mut self, slot: u32, value: f64) {
+        self.values[slot as usize] = value;
+    }
+
+    /// The value of a series that brings a time of its own, in milliseconds since the Unix epoch.
+    pub fn set_at(&mut self, slot: u32, value: f64, time_ms: Option<i64>) {
+        self.set(slot, value);
+        if time_ms.is_some() && self.times.is_empty() {
+            self.times.resize(self.values.len(), NO_TIME);
+        }
+        if let Some(time) = self.times.get_mut(slot as usize) {
+            *time = time_ms.unwrap_or(NO_TIME);
+        }
+    }
+
+    /// Ends all series for now: their source is not there. They keep their slots.
+    pub fn end_all(&mut self) {
+        for &slot in self.layout.order() {
+            let value = &mut self.values[slot as usize];
+            if is_present(*value) {
+                *value = STALE;
+            }
+        }
+        self.ended = true;
+        self.fresh = true;
+    }
+
+    /// Puts the slots in the order of their source. What the list lacks goes behind the rest of its family.
+    pub fn arrange(&mut self, slots: impl Iterator<Item = u32>) {
+        let layout = Arc::make_mut(&mut self.layout);
+        let mut place = vec![u32::MAX; layout.series.len()];
+        let mut families = vec![u32::MAX; layout.heads.len()];
+        for (at, slot) in (0..).zip(slots) {
+            place[slot as usize] = at;
+            let family = &mut families[layout.series[slot as usize].head as usize];
+            *family = (*family).min(at);
+        }
+        let Layout { order, series, .. } = layout;
+        order.sort_by_key(|slot| {
+            let head = series[*slot as usize].head;
+            (families[head as usize], head, place[*slot as usize])
+        });
+        self.scattered = false;
+        self.changes += 1;
+    }
+
+    /// Brings the series of each family together, before a window takes them.
+    pub fn settle(&mut self) {
+        if std::mem::take(&mut self.scattered) {
+            let Layout { order, series, .. } = Arc::make_mut(&mut self.layout);
+            order.sort_by_key(|slot| series[*slot as usize].head);
+        }
+    }
+
+    /// What a window takes has been taken: ended series give their slots back, and what was told as ended is not told again.
+    pub fn told(&mut self) {
+        self.fresh = false;
+        if std::mem::take(&mut self.ended) {
+            for value in self.values.iter_mut().filter(|value| is_stale(**value)) {
+                *value = ABSENT;
+            }
+        }
+        if self.ending.is_empty() {
+            return;
+        }
+        let ended: Vec<u32> = self.ending.drain().map(|(_, slot)| slot).collect();
+        let layout = Arc::make_mut(&mut self.layout);
+        for &slot in &ended {
+            self.dead += usize::from(layout.series[slot as usize].len);
+            self.values[slot as usize] = ABSENT;
+        }
+        let mut gone = vec![false; layout.series.len()];
+        for &slot in &ended {
+            gone[slot as usize] = true;
+        }
+        layout.order.retain(|slot| !gone[*slot as usize]);
+        self.free.extend(ended);
+        self.changes += 1;
+        if self.dead > CHUNK && 2 * self.dead > self.layout.text_bytes() {
+            self.compact();
+        }
+    }
+
+    /// Copies the label text that is in use, and lets go of the rest.
+    fn compact(&mut self) {
+        let old = Arc::clone(&self.layout);
+        let layout = Arc::make_mut(&mut self.layout);
+        layout.chunks.clear();
+        for at in 0..old.order.len() {
+            let slot = old.order[at];
+            let text = layout.put_text(old.labels(slot));
+            layout.series[slot as usize].at = text;
+        }
+        self.dead = 0;
+    }
+
+    /// Takes the values of a reading that tells all of its series every time. The same series as the last time cost no
+    /// allocation and no look-up; what is missing has ended.
+    pub fn read(&mut self, families: impl Iterator<Item = &Family> + Clone) {
+        self.touch();
+        if self.read_same(families.clone()) {
+            return;
+        }
+        let mut known: HashMap<u64, u32> = (self.layout.order().iter())
+            .map(|&slot| {
+                let Series { head, suffix, .. } = self.layout.series[slot as usize];
+                (identity(head, suffix, self.layout.labels(slot)), slot)
+            })
+            .collect();
+        let mut slots = Vec::with_capacity(known.len());
+        for family in families {
+            let Family { name, kind, help, unit, samples } = family;
+            let head = self.family(name, *kind, help, unit);
+            for Sample { suffix, labels, value, timestamp_ms } in samples {
+                let identity = identity(head, *suffix, labels);
+                let slot = match known.remove(&identity) {
+                    Some(slot) => Some(slot),
+                    None => self.add(head, *suffix, labels),
+                };
+                if let Some(slot) = slot {
+                    self.ending.remove(&identity);
+                    self.set_at(slot, *value, *timestamp_ms);
+                    slots.push(slot);
+                }
+            }
+        }
+        for slot in known.into_values() {
+            self.remove(slot);
+        }
+        self.arrange(slots.into_iter());
+    }
+
+    /// Takes the values as long as the series are those of the last reading, in its order.
+    fn read_same(&mut self, families: impl Iterator<Item = &Family>) -> bool {
+        if !self.ending.is_empty() {
+            return false;
+        }
+        let layout = Arc::clone(&self.layout);
+        let mut order = layout.order.iter();
+        for Family { name, kind, samples, .. } in families {
+            for Sample { suffix, labels, value, timestamp_ms } in samples {
+                let Some(&slot) = order.next() else { return false };
+                let head = layout.head(slot);
+                let same = *head.name == **name
+                    && head.kind == *kind
+                    && layout.suffix(slot) == *suffix
+                    && layout.labels(slot) == &**labels;
+                if !same {
+                    return false;
+                }
+                self.set_at(slot, *value, *timestamp_ms);
+            }
+        }
+        order.next().is_none()
+    }
+}
+
+fn identity(head: u32, suffix: Suffix, labels: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (head, suffix, labels).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A block's series and values as families, for whoever wants them one by one.
+#[must_use]
+pub fn families(layout: &Layout, values: &[f64], times: &[i64]) -> Vec<Family> {
+    let sample = |slot: &u32| {
+        let time = times.get(*slot as usize).copied().filter(|time| *time != NO_TIME);
+        Sample {
+            suffix: layout.suffix(*slot),
+            labels: layout.labels(*slot).into(),
+            value: values[*slot as usize],
+            timestamp_ms: time,
+        }
+    };
+    let family = |(head, slots): (&Head, &[u32])| {
+        let present = slots.iter().filter(|slot| is_present(values[**slot as usize]));
+        Family {
+            name: head.name.to_string().into(),
+            kind: head.kind,
+            help: head.help.to_string().into(),
+            unit: head.unit.to_string().into(),
+            samples: present.map(sample).collect(),
+        }
+    };
+    layout.families().map(family).filter(|family| !family.samples.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+use super::*;
+use crate::window::{Pool, Source, Window};
+
+fn family(name: &'static str, samples: &[(&str, f64)]) -> Family {
+    let sample = |(labels, value): &(&str, f64)| Sample {
+        suffix: Suffix::None,
+        labels: (*labels).into(),
+        value: *value,
+        timestamp_ms: None,
+    };
+    Family {
+        name: name.into(),
+        kind: Kind::Gauge,
+        samples: samples.iter().map(sample).collect(),
+        ..Family::default()
+    }
+}
+
+/// What a window shows of the block, series that end in it as `None`.
+fn told(block: &mut Block) -> Vec<(String, Option<f64>)> {
+    let mut window = Window::default();
+    window.begin(0, true);
+    window.take(Source::Node, block);
+    let mut lines = Vec::new();
+    for view in window.views() {
+        for (head, slots) in view.layout.families() {
+            for slot in slots {
+                let value = view.values[*slot as usize];
+                let line = format!("{}{{{}}}", head.name, view.layout.labels(*slot));
+                if is_stale(value) {
+                    lines.push((line, None));
+                } else if is_present(value) {
+                    lines.push((line, Some(value)));
+                }
+            }
+        }
+    }
+    lines
+}
+
+#[track_caller]
+fn check(block: &mut Block, families: &[Family], expected: &[(&str, Option<f64>)]) {
+    block.read(families.iter());
+    let expected: Vec<_> = expected.iter().map(|(line, value)| ((*line).to_owned(), *value)).collect();
+    assert_eq!(told(block), expected);
+}
+
+#[test]
+fn what_is_missing_ends_once() {
+    let mut block = Block::default();
+    let (a, b) = (family("m", &[("x=\"1\"", 1.0), ("x=\"2\"", 2.0)]), family("m", &[("x=\"2\"", 3.0)]));
+    check(&mut block, &[a], &[("m{x=\"1\"}", Some(1.0)), ("m{x=\"2\"}", Some(2.0))]);
+    // Behind the rest: its place belongs to nobody any more.
+    check(&mut block, std::slice::from_ref(&b), &[("m{x=\"2\"}", Some(3.0)), ("m{x=\"1\"}", None)]);
+    check(&mut block, &[b], &[("m{x=\"2\"}", Some(3.0))]);
+    assert_eq!(block.len(), 1);
+}
+
+#[test]
+fn a_series_that_is_back_before_its_end_was_told_goes_on() {
+    let mut block = Block::default();
+    let (both, one) = (family("m", &[("a", 1.0), ("b", 2.0)]), family("m", &[("b", 3.0)]));
+    check(&mut block, std::slice::from_ref(&both), &[("m{a}", Some(1.0)), ("m{b}", Some(2.0))]);
+    block.read([&one].into_iter());
+    check(&mut block, &[both], &[("m{a}", Some(1.0)), ("m{b}", Some(2.0))]);
+}
+
+#[test]
+fn families_stay_together_in_the_order_of_their_source() {
+    let mut block = Block::default();
+    let first = [family("m", &[("a", 1.0)]), family("n", &[("", 2.0)])];
+    check(&mut block, &first, &[("m{a}", Some(1.0)), ("n{}", Some(2.0))]);
+    let grown = [family("m", &[("b", 3.0), ("a", 1.0)]), family("n", &[("", 2.0)])];
+    check(&mut block, &grown, &[("m{b}", Some(3.0)), ("m{a}", Some(1.0)), ("n{}", Some(2.0))]);
+}
+
+#[test]
+fn a_source_that_is_gone_ends_all_and_keeps_the_slots() {
+    let mut block = Block::default();
+    let families = [family("m", &[("a", 1.0), ("b", 2.0)])];
+    check(&mut block, &families, &[("m{a}", Some(1.0)), ("m{b}", Some(2.0))]);
+    let before = block.changes();
+    block.end_all();
+    assert_eq!(told(&mut block), [("m{a}".to_owned(), None), ("m{b}".to_owned(), None)]);
+    assert_eq!(told(&mut block), []);
+    check(&mut block, &families, &[("m{a}", Some(1.0)), ("m{b}", Some(2.0))]);
+    assert_eq!(block.changes(), before);
+}
+
+#[test]
+fn a_window_keeps_what_it_was_given() {
+    let mut block = Block::default();
+    let mut pool = Pool::new(2);
+    let mut close = |block: &mut Block| {
+        pool.close(|window| {
+            window.begin(0, true);
+            window.take(Source::Node, block);
+        })
+        .expect("two are enough for one reader")
+    };
+    block.read([&family("m", &[("a", 1.0)])].into_iter());
+    let first = close(&mut block);
+    block.read([&family("n", &[("b", 2.0), ("c", 3.0)])].into_iter());
+    let second = close(&mut block);
+    let names = |window: &Window| -> Vec<String> {
+        let view = window.views().next().expect("one block");
+        families(view.layout, view.values, view.times).iter().map(|f| f.name.to_string()).collect()
+    };
+    assert_eq!((names(&first), names(&second)), (vec!["m".to_owned()], vec!["n".to_owned()]));
+}
+
+#[test]
+fn text_of_series_that_are_gone_is_let_go() {
+    let mut block = Block::default();
+    let slot = |block: &mut Block, n: usize| {
+        let family = block.family("m", Kind::Gauge, "", "");
+        block.add(family, Suffix::None, &format!("{n:0>200}")).expect("a short block")
+    };
+    let kept = slot(&mut block, 0);
+    block.set(kept, 7.0);
+    for n in 1..20_000 {
+        let slot = slot(&mut block, n);
+        block.set(slot, 1.0);
+        block.remove(slot);
+        block.told();
+    }
+    assert!(block.memory().1 < 4 * CHUNK, "{:?}", block.memory());
+    assert_eq!(told(&mut block), [(format!("m{{{:0>200}}}", 0), Some(7.0))]);
+}
+
+#[test]
+fn a_label_block_that_fits_no_chunk_is_refused() {
+    let mut block = Block::default();
+    let family = block.family("m", Kind::Gauge, "", "");
+    assert_eq!(block.add(family, Suffix::None, &"x".repeat(CHUNK)), None);
+    assert!(block.add(family, Suffix::None, &"x".repeat(CHUNK - 1)).is_some());
+}
+
+#[test]
+fn times_are_kept_where_there_are_any() {
+    let mut block = Block::default();
+    let mut with_time = family("m", &[("a", 1.0), ("b", 2.0)]);
+    block.read([&with_time].into_iter());
+    assert!(block.times().is_empty());
+    with_time.samples[1].timestamp_ms = Some(5);
+    block.read([&with_time].into_iter());
+    assert_eq!(families(block.layout(), block.values(), block.times()), [with_time]);
+}

@@ -1,0 +1,204 @@
+//! Closed windows: what every source had at a whole second, shared by all readers and used again when the last has let go.
+
+use std::sync::Arc;
+
+use crate::series::{Block, Layout};
+
+/// Where series come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The kernel programs.
+    Kernel,
+    /// `/proc`.
+    Node,
+    /// A scraped target.
+    Scrape,
+    /// Rules that aggregate other series.
+    Aggregate,
+    /// The agent about itself.
+    Agent,
+}
+
+impl Source {
+    /// Every source, in the order of a page.
+    pub const ALL: [Self; 5] = [Self::Kernel, Self::Node, Self::Agent, Self::Aggregate, Self::Scrape];
+
+    /// The name by which a reader selects it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Node => "node",
+            Self::Scrape => "scrape",
+            Self::Aggregate => "aggregate",
+            Self::Agent => "self",
+        }
+    }
+}
+
+/// A closed window. Immutable as long as anybody else has it.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// When the window ended, in milliseconds since the Unix epoch. 0 before the first.
+    pub end_ms: i64,
+    /// Whether the window covered its whole second.
+    pub complete: bool,
+    parts: Vec<Part>,
+    values: Vec<f64>,
+    times: Vec<i64>,
+}
+
+#[derive(Debug)]
+struct Part {
+    source: Source,
+    layout: Arc<Layout>,
+    values: usize,
+    times: Option<usize>,
+    fresh: bool,
+}
+
+/// One block in a window.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'w> {
+    /// Where it comes from.
+    pub source: Source,
+    /// Its series.
+    pub layout: &'w Arc<Layout>,
+    /// Their values by slot; see [`crate::series::is_present`].
+    pub values: &'w [f64],
+    /// Their own times by slot, in milliseconds since the Unix epoch; empty if none has one.
+    pub times: &'w [i64],
+    /// Whether the values came in this window; otherwise they are those of an earlier one.
+    pub fresh: bool,
+}
+
+impl Window {
+    /// Forgets what the window held. It keeps its memory.
+    pub fn begin(&mut self, end_ms: i64, complete: bool) {
+        let Self { end_ms: end, complete: whole, parts, values, times } = self;
+        (*end, *whole) = (end_ms, complete);
+        parts.clear();
+        values.clear();
+        times.clear();
+    }
+
+    /// Takes a block's series and values as they are now.
+    pub fn take(&mut self, source: Source, block: &mut Block) {
+        block.settle();
+        let times = (!block.times().is_empty()).then_some(self.times.len());
+        self.parts.push(Part {
+            source,
+            layout: Arc::clone(block.layout()),
+            values: self.values.len(),
+            times,
+            fresh: block.is_fresh(),
+        });
+        self.values.extend_from_slice(block.values());
+        self.times.extend_from_slice(block.times());
+        block.told();
+    }
+
+    /// The blocks, in the order in which they were taken.
+    pub fn views(&self) -> impl Iterator<Item = View<'_>> {
+        self.parts.iter().map(|Part { source, layout, values, times, fresh }| View {
+            source: *source,
+            layout,
+            values: &self.values[*values..values + layout.slots()],
+            times: times.map_or(&[], |times| &self.times[times..times + layout.slots()]),
+            fresh: *fresh,
+        })
+    }
+
+    /// The values of the last block taken, to be masked before anybody reads them.
+    pub fn last_values(&mut self) -> &mut [f64] {
+        let from = self.parts.last().map_or(0, |part| part.values);
+        &mut self.values[from..]
+    }
+
+    /// The number of series.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.layout.len()).sum()
+    }
+
+    /// Whether there is no series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let Self { parts, values, times, .. } = self;
+        parts.capacity() * size_of::<Part>() + (values.capacity() + times.capacity()) * size_of::<f64>()
+    }
+}
+
+/// A fixed number of windows that go round.
+#[derive(Debug)]
+pub struct Pool {
+    windows: Vec<Arc<Window>>,
+    hits: u64,
+    misses: u64,
+}
+
+impl Pool {
+    /// Makes the windows. Two are the least: one that is read and one that is filled.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { windows: (0..capacity.max(2)).map(|_| Arc::default()).collect(), hits: 0, misses: 0 }
+    }
+
+    /// Fills a window that nobody reads and hands it out, to be shared. `None` if readers hold all of them.
+    pub fn close(&mut self, fill: impl FnOnce(&mut Window)) -> Option<Arc<Window>> {
+        let free = self.windows.iter_mut().position(|window| Arc::get_mut(window).is_some());
+        let Some(window) = free.map(|at| &mut self.windows[at]) else {
+            self.misses += 1;
+            return None;
+        };
+        self.hits += 1;
+        fill(Arc::get_mut(window)?);
+        Some(Arc::clone(window))
+    }
+
+    /// How many windows there are.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// How many somebody holds.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.windows.iter().filter(|window| Arc::strong_count(window) > 1).count()
+    }
+
+    /// Closes that found a free window, and those that did not.
+    #[must_use]
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits, self.misses)
+    }
+
+    /// Bytes reserved for all windows.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.windows.iter().map(|window| window.memory_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_goes_round_when_its_last_reader_has_let_go() {
+        let mut pool = Pool::new(2);
+        let fill = |end| move |window: &mut Window| window.begin(end, true);
+        let first = pool.close(fill(1)).expect("one is free");
+        let second = pool.close(fill(2)).expect("one is free");
+        assert_eq!((first.end_ms, second.end_ms, pool.in_use()), (1, 2, 2));
+        assert!(pool.close(fill(3)).is_none());
+        drop(first);
+        assert_eq!(pool.close(fill(3)).map(|window| window.end_ms), Some(3));
+        assert_eq!((second.end_ms, pool.hits_and_misses()), (2, (3, 1)));
+    }
+}
