@@ -70,6 +70,8 @@ pub enum Reason {
     NoEof,
     /// Something behind `# EOF`.
     AfterEof,
+    /// A body of 4 GiB or more.
+    TooLong,
 }
 
 impl fmt::Display for Reason {
@@ -103,6 +105,7 @@ impl fmt::Display for Reason {
             Self::ExemplarLength => "exemplar labels longer than 128 characters",
             Self::NoEof => "body without `# EOF`",
             Self::AfterEof => "text after `# EOF`",
+            Self::TooLong => "body of 4 GiB or more",
         })
     }
 }

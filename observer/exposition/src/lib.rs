@@ -2,9 +2,11 @@
 //!
 //! [`text`] reads the Prometheus text format 0.0.4 and [`openmetrics`] OpenMetrics 1.0; both yield borrowed [`Event`]s
 //! and stop at the first line that the format does not allow, with an [`Error`] that says where and why.
+//! [`Delta`] reads the bodies of one exporter, one after the other, and only looks at what is not as it was before.
 //! [`Writer`] writes either format.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod delta;
 mod error;
 mod event;
 mod labels;
@@ -16,6 +18,7 @@ mod text;
 mod write;
 
 pub use crate::{
+    delta::{Delta, Dialect, FamilyInfo, Sink, Stats},
     error::{Error, Reason},
     event::{Event, Exemplar, Kind, Sample},
     labels::{Label, Labels, escape, unescape},

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
-    Error, Event, Exemplar, Kind, Reason, Sample,
+    Error, Event, Exemplar, FamilyInfo, Kind, Reason, Sample,
     labels::{self, Grammar},
     number,
     scan::{Cursor, Lines},
@@ -31,6 +31,7 @@ struct Family<'a> {
     name: Cow<'a, str>,
     kind: Kind,
     unit: &'a str,
+    help: Cow<'a, str>,
     has_type: bool,
     has_help: bool,
     has_unit: bool,
@@ -40,6 +41,17 @@ struct Family<'a> {
 impl<'a> OpenMetrics<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
         Self { lines: Lines::new(body), family: Family::default(), begun: HashSet::new(), done: false }
+    }
+
+    /// Bytes read, with the line feed of the last line.
+    pub(crate) const fn offset(&self) -> usize {
+        self.lines.offset()
+    }
+
+    /// The family of the sample that was read last.
+    pub(crate) fn family<'s>(&'s self, sample: &'s str) -> FamilyInfo<'s> {
+        let Family { name, kind, unit, help, .. } = &self.family;
+        FamilyInfo { name, kind: *kind, help, unit, suffix: &sample[name.len()..] }
     }
 
     fn line(&mut self, mut cursor: Cursor<'a>) -> Result<Event<'a>, Error> {
@@ -91,7 +103,10 @@ impl<'a> OpenMetrics<'a> {
             return Err(cursor.fail_at(start, Reason::Repeated));
         }
         match keyword {
-            "HELP" => return Ok(Event::Help { name, text: labels::unescape(text) }),
+            "HELP" => {
+                self.family.help = labels::unescape(text);
+                return Ok(Event::Help { name, text: self.family.help.clone() });
+            }
             "TYPE" => self.family.kind = kind(text).ok_or_else(|| cursor.fail(Reason::Type))?,
             _ => self.family.unit = text,
         }
@@ -189,7 +204,8 @@ impl Family<'_> {
     }
 }
 
-fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Sample<'a>, Error> {
+/// A sample line, without what depends on its family.
+pub(crate) fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Sample<'a>, Error> {
     let mut sample = cursor.sample(GRAMMAR)?;
     let mut timed = false;
     while cursor.peek().is_some() {

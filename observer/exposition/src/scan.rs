@@ -12,6 +12,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Lines<'a> {
     rest: &'a str,
+    /// Bytes of text.
+    length: usize,
     number: usize,
     /// Where the body stops being UTF-8, told when the lines before it are read.
     broken: bool,
@@ -23,7 +25,12 @@ impl<'a> Lines<'a> {
             Ok(text) => (text, false),
             Err(error) => (std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(), true),
         };
-        Self { rest, number: 0, broken }
+        Self { rest, length: rest.len(), number: 0, broken }
+    }
+
+    /// Bytes read, with the line feed of the last line.
+    pub(crate) const fn offset(&self) -> usize {
+        self.length - self.rest.len()
     }
 
     /// The next line, without its line feed.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    Error, Event, Kind, Reason, labels,
+    Error, Event, Kind, Reason, Sample, labels,
     labels::Grammar,
     number,
     scan::{Cursor, Lines},
@@ -20,6 +20,11 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
         Self { lines: Lines::new(body), failed: false }
+    }
+
+    /// Bytes read, with the line feed of the last line.
+    pub(crate) const fn offset(&self) -> usize {
+        self.lines.offset()
     }
 }
 
@@ -44,7 +49,7 @@ fn line(mut cursor: Cursor<'_>) -> Result<Option<Event<'_>>, Error> {
     match cursor.peek() {
         None => Ok(None),
         Some(b'#') => comment(cursor),
-        Some(_) => sample(cursor).map(Some),
+        Some(_) => Ok(Some(Event::Sample(sample(cursor)?))),
     }
 }
 
@@ -78,14 +83,15 @@ fn comment(mut cursor: Cursor<'_>) -> Result<Option<Event<'_>>, Error> {
     Ok(Some(Event::Type { name, kind }))
 }
 
-fn sample(mut cursor: Cursor<'_>) -> Result<Event<'_>, Error> {
+/// A sample line that starts at the cursor.
+pub(crate) fn sample(mut cursor: Cursor<'_>) -> Result<Sample<'_>, Error> {
     let mut sample = cursor.sample(Grammar::Text)?;
     cursor.skip_blanks();
     if cursor.peek().is_some() {
         sample.timestamp_ms = Some(cursor.number(number::millis)?);
     }
     end(cursor)?;
-    Ok(Event::Sample(sample))
+    Ok(sample)
 }
 
 fn end(mut cursor: Cursor<'_>) -> Result<(), Error> {

@@ -1,0 +1,67 @@
+//! A hash that strangers cannot foresee: what an exporter writes must not make its own look-ups slow.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+/// Hashes series and families of one target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hash {
+    seed: u64,
+}
+
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Hash {
+    pub(super) fn new() -> Self {
+        Self { seed: RandomState::new().hash_one(0) | 1 }
+    }
+
+    pub(super) fn of(&self, bytes: &[u8]) -> u64 {
+        self.and(self.seed, bytes)
+    }
+
+    /// The hash of what `hash` stands for and then `bytes`.
+    pub(super) fn and(&self, hash: u64, bytes: &[u8]) -> u64 {
+        let (chunks, rest) = bytes.as_chunks::<16>();
+        let mut state = mix(hash ^ bytes.len() as u64, self.seed);
+        for chunk in chunks {
+            let (words, _) = chunk.as_chunks::<8>();
+            state = mix(state ^ u64::from_le_bytes(words[0]), self.seed ^ u64::from_le_bytes(words[1]));
+        }
+        let mut last = [0; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        let (words, _) = last.as_chunks::<8>();
+        state = mix(state ^ u64::from_le_bytes(words[0]), self.seed ^ u64::from_le_bytes(words[1]));
+        mix(state, SPREAD)
+    }
+}
+
+/// Both halves of the product depend on all bits of both factors.
+fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn texts_that_are_alike_have_hashes_that_are_not() {
+        let hash = Hash::new();
+        let texts: HashSet<String> = (0..10_000).map(|i| format!("a{{x=\"{i}\"}}")).collect();
+        let hashes: HashSet<u64> = texts.iter().map(|text| hash.of(text.as_bytes())).collect();
+        let low: HashSet<u64> = hashes.iter().map(|hash| hash & 0xFFFF).collect();
+        assert_eq!(hashes.len(), texts.len());
+        assert!(low.len() > 8_000, "{}", low.len());
+    }
+
+    #[test]
+    fn where_a_part_ends_matters() {
+        let hash = Hash::new();
+        let two = |a: &[u8], b: &[u8]| hash.and(hash.of(a), b);
+        assert_ne!(two(b"ab", b"c"), two(b"a", b"bc"));
+        assert_ne!(hash.of(b""), hash.of(b"\0"));
+    }
+}

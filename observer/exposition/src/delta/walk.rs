@@ -1,0 +1,208 @@
+//! The way through a body whose lines are where they were.
+
+use std::ops::Range;
+
+use super::{
+    Dialect, Sink, Stats,
+    common::common,
+    layout::{FILL, Layout, NO_SLOT, rule},
+};
+use crate::{Sample, number, openmetrics, scan::Cursor, text};
+
+/// How far a body is as it was.
+pub(super) enum Walked {
+    /// To its end; everything is reported.
+    All,
+    /// Up to this record, whose line is not there or is another. The records before it are reported.
+    Until(usize),
+}
+
+/// Walks a body along the layout of the one before, reports the samples and remembers their values.
+#[inline(always)]
+pub(super) fn walk<S: Sink>(
+    dialect: Dialect,
+    layout: &mut Layout,
+    body: &[u8],
+    sink: &mut S,
+    stats: &mut Stats,
+) -> Walked {
+    let records = layout.records();
+    if !layout.known {
+        return Walked::Until(0);
+    }
+    // Where the record that comes next starts, in the body and in the text.
+    let (mut at, mut from) = (0, 0);
+    let mut record = 0;
+    while record < records {
+        let reach = from + common(&body[at..], &layout.text[from..]);
+        let first = record;
+        while record < records && layout.ends[record] as usize <= reach {
+            record += 1;
+        }
+        if record > first {
+            report(dialect, layout, first..record, sink);
+            stats.unchanged += (record - first) as u64;
+            let end = layout.ends[record - 1] as usize;
+            at += end - from;
+            from = end;
+            if record == records {
+                break;
+            }
+        }
+        let tail = layout.tails[record] as usize;
+        if reach < tail {
+            return Walked::Until(record);
+        }
+        let line = Line { body, at, tail: at + (tail - from), rule: layout.rules[record] };
+        let Some(Tail { value, timestamp_ms, length }) = line.read(dialect) else {
+            return Walked::Until(record);
+        };
+        let end = layout.ends[record] as usize;
+        replace(&mut layout.text[tail..end], &body[line.tail..line.tail + length]);
+        layout.values[record] = value;
+        if timestamp_ms.is_some() != (line.rule & rule::TIMED != 0) {
+            layout.rules[record] ^= rule::TIMED;
+            layout.plain &= timestamp_ms.is_none();
+        }
+        let slot = layout.slots[record];
+        if slot != NO_SLOT {
+            sink.value(slot, value, timestamp_ms);
+        }
+        at = line.tail + length;
+        from = end;
+        record += 1;
+    }
+    if body[at..] != layout.text[from..] {
+        return Walked::Until(records);
+    }
+    stats.samples = records as u64;
+    stats.duplicates = layout.duplicates;
+    Walked::All
+}
+
+/// Reports records that are as they were.
+#[inline(always)]
+fn report<S: Sink>(dialect: Dialect, layout: &Layout, records: Range<usize>, sink: &mut S) {
+    if layout.plain {
+        sink.unchanged(&layout.slots[records.clone()], &layout.values[records]);
+    } else {
+        report_special(dialect, layout, records, sink);
+    }
+}
+
+/// [`report`] where some have no slot or have a timestamp.
+#[inline(never)]
+fn report_special<S: Sink>(dialect: Dialect, layout: &Layout, mut records: Range<usize>, sink: &mut S) {
+    while !records.is_empty() {
+        let rules = &layout.rules[records.clone()];
+        let plain = rules.iter().take_while(|&&rule| rule & rule::SPECIAL == 0).count();
+        let special = records.start + plain;
+        if plain > 0 {
+            sink.unchanged(&layout.slots[records.start..special], &layout.values[records.start..special]);
+        }
+        if special < records.end && layout.slots[special] != NO_SLOT {
+            sink.value(layout.slots[special], layout.values[special], layout.timestamp_ms(dialect, special));
+        }
+        records.start = special + 1;
+    }
+}
+
+/// Puts the part of a line behind its series in the place of the one before, if there is room.
+#[inline(always)]
+fn replace(place: &mut [u8], tail: &[u8]) {
+    if tail.len() == place.len() {
+        place.copy_from_slice(tail);
+    } else if let Some((room, rest)) = place.split_at_mut_checked(tail.len()) {
+        room.copy_from_slice(tail);
+        rest.fill(FILL);
+    } else {
+        place.fill(FILL);
+    }
+}
+
+/// A sample line whose series is known.
+pub(super) struct Line<'b> {
+    pub(super) body: &'b [u8],
+    /// Where it starts in the body, or a line before it that belongs to its record.
+    pub(super) at: usize,
+    /// Where the part behind the series starts.
+    pub(super) tail: usize,
+    pub(super) rule: u8,
+}
+
+/// The part of a line behind its series.
+pub(super) struct Tail {
+    pub(super) value: f64,
+    pub(super) timestamp_ms: Option<i64>,
+    /// In bytes, with the line feed if there is one.
+    pub(super) length: usize,
+}
+
+impl Line<'_> {
+    /// Reads the value. Nothing if the line is another, whose series only starts like this one, or is broken: the full
+    /// parser will tell.
+    #[inline(always)]
+    pub(super) fn read(&self, dialect: Dialect) -> Option<Tail> {
+        if let [b' ', rest @ ..] = &self.body[self.tail..]
+            && let Some((value, length)) = number::leading(rest)
+            && allowed(self.rule, value)
+        {
+            let end = rest.get(length);
+            if end == Some(&b'\n') {
+                return Some(Tail { value, timestamp_ms: None, length: length + 2 });
+            }
+            if end == Some(&b' ')
+                && dialect == Dialect::Text
+                && let Some((millis, more)) = number::leading_millis(&rest[length + 1..])
+                && rest.get(length + 1 + more) == Some(&b'\n')
+            {
+                return Some(Tail { value, timestamp_ms: Some(millis), length: length + more + 3 });
+            }
+        }
+        self.read_slowly(dialect)
+    }
+
+    /// [`Self::read`] for any line.
+    #[inline(never)]
+    fn read_slowly(&self, dialect: Dialect) -> Option<Tail> {
+        let before = &self.body[self.at..self.tail];
+        let start = self.at + before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let rest = &self.body[self.tail..];
+        let (end, length) = match rest.iter().position(|&byte| byte == b'\n') {
+            Some(at) => (self.tail + at, at + 1),
+            None => (self.body.len(), rest.len()),
+        };
+        let line = std::str::from_utf8(&self.body[start..end]).ok()?;
+        let mut cursor = Cursor { line, at: 0, number: 0 };
+        let sample = match dialect {
+            Dialect::Text => {
+                cursor.skip_blanks();
+                text::sample(cursor).ok()?
+            }
+            Dialect::OpenMetrics => openmetrics::sample(&mut cursor).ok()?,
+        };
+        let Sample { series, value, timestamp_ms, exemplar, .. } = sample;
+        let fits = allowed(self.rule, value) && (exemplar.is_none() || self.rule & rule::EXEMPLAR != 0);
+        (line[..self.tail - start].ends_with(series) && fits).then_some(Tail { value, timestamp_ms, length })
+    }
+}
+
+/// Whether the type of a line allows the value.
+#[inline(always)]
+const fn allowed(rule: u8, value: f64) -> bool {
+    match rule & rule::VALUES {
+        rule::NOT_NEGATIVE => value >= 0.0,
+        rule::ONE => value == 1.0,
+        rule::ZERO_OR_ONE => value == 0.0 || value == 1.0,
+        _ => true,
+    }
+}
+
+impl Layout {
+    /// The timestamp of a record that has one and is as it was.
+    fn timestamp_ms(&self, dialect: Dialect, record: usize) -> Option<i64> {
+        let rule = self.rules[record];
+        let line = Line { body: &self.text, at: self.start(record), tail: self.tails[record] as usize, rule };
+        line.read(dialect)?.timestamp_ms
+    }
+}
