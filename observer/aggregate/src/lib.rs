@@ -4,5 +4,6 @@
 pub mod family;
 pub mod histogram;
 pub mod series;
+pub mod stream;
 pub mod tcp;
 pub mod window;
