@@ -1,15 +1,18 @@
 //! [`Delta`] gives what the full parser gives, whatever happens to a body.
 
 #[path = "support/bodies.rs"]
-mod support;
+mod bodies;
+#[path = "support/random.rs"]
+mod random;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use bodies::{NODE_0, NODE_1, PROMETHEUS};
 use observer_exposition::{
     Delta, Dialect, Error, Event, FamilyInfo, Format, Header, Kind, Names, Sample, Sink, Writer, openmetrics,
     text,
 };
-use support::{NODE_0, NODE_1, PROMETHEUS, Random};
+use random::Random;
 
 /// A sample as it is reported: everything known of it, the value's bits and the timestamp.
 type Reported = (String, u64, Option<i64>);

@@ -1,0 +1,156 @@
+//! How fast bodies are read: against the one before, by the full parser, and beside a copy of the same bytes.
+//!
+//! `cargo run --release -p observer-exposition --example decode_speed [BODY BODY...]`
+//! The bodies are of one exporter, in their order; without any, two of node_exporter that are kept with the tests.
+
+#![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
+
+use std::{env, fs, hint::black_box, time::Instant};
+
+use observer_exposition::{Delta, Dialect, Event, FamilyInfo, Sample, Sink, text};
+
+/// Takes values as an aggregator would: the last one, and that there was one.
+#[derive(Default)]
+struct Slots {
+    values: Vec<f64>,
+    seen: Vec<u8>,
+}
+
+impl Sink for Slots {
+    fn resolve(&mut self, _: &FamilyInfo<'_>, _: &Sample<'_>) -> Option<u32> {
+        self.values.push(0.0);
+        self.seen.push(0);
+        u32::try_from(self.values.len() - 1).ok()
+    }
+
+    fn value(&mut self, slot: u32, value: f64, _: Option<i64>) {
+        self.values[slot as usize] = value;
+        self.seen[slot as usize] = 1;
+    }
+
+    fn unchanged(&mut self, slots: &[u32], _: &[f64]) {
+        for &slot in slots {
+            self.seen[slot as usize] = 1;
+        }
+    }
+}
+
+fn main() {
+    let paths: Vec<String> = env::args().skip(1).collect();
+    let bodies: Vec<String> = if paths.is_empty() {
+        [
+            include_str!("../tests/bodies/node_exporter.txt"),
+            include_str!("../tests/bodies/node_exporter_1s.txt"),
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    } else {
+        paths.iter().map(|path| fs::read_to_string(path).expect("a body")).collect()
+    };
+    let every: Vec<String> = (0..4).map(|round| change_every_value(&bodies[0], round)).collect();
+    let large: Vec<String> = bodies.iter().map(|body| multiply(body, 40)).collect();
+    let large_every: Vec<String> = every.iter().map(|body| multiply(body, 40)).collect();
+    let churn: Vec<String> = (0..20).map(|round| replace_some(&large[0], round)).collect();
+
+    println!("{:<42} {:>10} {:>8} {:>10}", "", "ns/sample", "GB/s", "M/s");
+    delta("delta, as a second later", &bodies);
+    delta("delta, every value changes", &every);
+    delta("delta, 40 times the body", &large);
+    delta("delta, 40 times, every value changes", &large_every);
+    delta("delta, 40 times, 1 in 1,000 lines is new", &churn);
+    parse("full parser", &bodies);
+    measure("memcpy", &bodies, {
+        let mut copy = vec![0_u8; bodies.iter().map(String::len).max().unwrap_or(0)];
+        move |body| black_box(&mut copy[..body.len()]).copy_from_slice(black_box(body.as_bytes()))
+    });
+}
+
+fn delta(name: &str, bodies: &[String]) {
+    let (mut delta, mut slots) = (Delta::new(Dialect::Text), Slots::default());
+    let mut unchanged = 0;
+    measure(name, bodies, |body| {
+        let stats = delta.decode(black_box(body.as_bytes()), &mut slots).expect("a sound body");
+        unchanged = stats.unchanged * 100 / stats.samples;
+    });
+    let samples = samples(&bodies[0]);
+    println!("    {unchanged} % unchanged, {} bytes a sample remembered", delta.memory_bytes() / samples);
+}
+
+fn parse(name: &str, bodies: &[String]) {
+    measure(name, bodies, |body| {
+        let mut sum = 0.0;
+        for event in text(black_box(body.as_bytes())) {
+            if let Event::Sample(sample) = event.expect("a sound body") {
+                sum += sample.value;
+            }
+        }
+        black_box(sum);
+    });
+}
+
+/// Prints the best of many rounds over all bodies.
+fn measure(name: &str, bodies: &[String], mut work: impl FnMut(&str)) {
+    let samples: usize = bodies.iter().map(|body| samples(body)).sum();
+    let bytes: usize = bodies.iter().map(String::len).sum();
+    let passes = (5_000_000 / bytes).max(1);
+    let mut best = f64::INFINITY;
+    for _ in 0..40 {
+        let start = Instant::now();
+        for _ in 0..passes {
+            bodies.iter().for_each(|body| work(body));
+        }
+        best = best.min(start.elapsed().as_secs_f64() / passes as f64);
+    }
+    let samples = samples as f64;
+    println!(
+        "{name:<42} {:>10.2} {:>8.2} {:>10.1}",
+        best * 1e9 / samples,
+        bytes as f64 / best / 1e9,
+        samples / best / 1e6
+    );
+}
+
+fn samples(body: &str) -> usize {
+    body.lines().filter(|line| !line.starts_with('#')).count()
+}
+
+/// The body under many names.
+fn multiply(body: &str, times: usize) -> String {
+    let copy = |n: usize| {
+        body.lines().map(move |line| match line.split_once(' ') {
+            Some(("#", rest)) => format!("# {}copy{n}_{}\n", &rest[..5], &rest[5..]),
+            _ => format!("copy{n}_{line}\n"),
+        })
+    };
+    (0..times).flat_map(copy).collect()
+}
+
+/// Other digits in every value, of the same number.
+fn change_every_value(body: &str, round: usize) -> String {
+    let change = |(number, line): (usize, &str)| match line.rsplit_once(' ') {
+        Some((series, value)) if !line.starts_with('#') => {
+            let mut at = number + round;
+            let digit = |char: char| {
+                at += 7;
+                if char.is_ascii_digit() { char::from(b"123456789"[at % 9]) } else { char }
+            };
+            // An exponent stays.
+            let (mantissa, exponent) = value.split_at(value.find('e').unwrap_or(value.len()));
+            format!("{series} {}{exponent}\n", mantissa.chars().map(digit).collect::<String>())
+        }
+        _ => format!("{line}\n"),
+    };
+    body.lines().enumerate().map(change).collect()
+}
+
+/// Another label value in one of 1,000 lines.
+fn replace_some(body: &str, round: usize) -> String {
+    let replace = |(number, line): (usize, &str)| {
+        if number % 1000 == round * 50 && !line.starts_with('#') {
+            line.replacen('{', &format!("{{round=\"{round}\","), 1) + "\n"
+        } else {
+            format!("{line}\n")
+        }
+    };
+    body.lines().enumerate().map(replace).collect()
+}
