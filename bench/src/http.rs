@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, ErrorKind, IoSlice, Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpStream as Client},
     rc::Rc,
     str,
     sync::{
@@ -17,7 +17,7 @@ use mio::{
     Events, Interest, Poll, Token, Waker,
     net::{TcpListener, TcpStream},
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Result, clock::Started, sys};
 
@@ -264,6 +264,36 @@ pub(crate) fn json(value: &impl Serialize, out: &mut Vec<u8>) -> Rc<Vec<u8>> {
     );
     out.extend_from_slice(head.as_bytes());
     Rc::new(body)
+}
+
+/// The body of one GET to a port of this machine.
+pub(crate) fn get(port: u16, path: &str) -> Result<String> {
+    let mut stream = Client::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+    let (mut bytes, mut chunk) = (Vec::new(), vec![0; CHUNK]);
+    // Ours keep the connection open all the same: a length decides.
+    loop {
+        if let Some((head, end)) = whole(&bytes)? {
+            let head = str::from_utf8(&bytes[..head])?;
+            let status = head.lines().next().unwrap_or_default();
+            if !status.contains(" 200 ") {
+                return Err(format!("`{path}` on port {port}: {status}").into());
+            }
+            if header(head, "content-length").is_some() {
+                return Ok(str::from_utf8(&bytes[head.len()..end])?.to_owned());
+            }
+        }
+        match stream.read(&mut chunk)? {
+            0 => return Err(format!("`{path}` on port {port}: the response has no length or no end").into()),
+            count => bytes.extend_from_slice(&chunk[..count]),
+        }
+    }
+}
+
+/// The same, read as JSON.
+pub(crate) fn get_json<T: DeserializeOwned>(port: u16, path: &str) -> Result<T> {
+    Ok(serde_json::from_str(&get(port, path)?)?)
 }
 
 #[cfg(test)]

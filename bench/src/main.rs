@@ -3,17 +3,23 @@
 #![deny(unsafe_code)]
 
 mod agent;
+mod capacity;
 mod churn;
 mod clock;
+mod collectors;
 mod figures;
 mod holder;
 mod http;
 mod load_time;
 mod machine;
+mod memory;
 mod paired;
 mod peers;
 mod probe_cost;
 mod programs;
+mod queue;
+mod rig;
+mod scrape_load;
 mod sink;
 mod state_cost;
 mod sweep;
@@ -24,6 +30,9 @@ use std::{error::Error, process::ExitCode};
 
 use clap::Parser as _;
 
+use capacity::CapacityArgs;
+use memory::SoakArgs;
+use scrape_load::Measure;
 use targets::TargetsArgs;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -80,6 +89,23 @@ enum Command {
         #[arg(long, default_value_t = 3600)]
         seconds: u64,
     },
+    /// End to end beside peers: targets, a collector, a sink. CPU a million samples, memory, lateness.
+    ScrapeLoad {
+        #[command(flatten)]
+        targets: TargetsArgs,
+        #[command(flatten)]
+        measure: Measure,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
+    /// The most samples a second sustained on this machine, by bisection.
+    Capacity(CapacityArgs),
+    /// Memory and CPU share at 1,000 and at 200,000 series, and the slope between.
+    Memory(Measure),
+    /// Memory over time, with series that come and go.
+    Soak(SoakArgs),
+    /// Handing a unit of work to another thread, by several queues.
+    Queue,
     /// What `sweep` starts several of.
     #[command(hide = true)]
     Hold { connections: usize, active: usize },
@@ -121,6 +147,11 @@ fn dispatch(command: Command) -> Result<()> {
         Command::LoadTime { starts } => load_time::run(starts),
         Command::Targets { targets, port, seconds } => targets::run(&targets, port, seconds),
         Command::Sink { port, seconds } => sink::run(port, seconds),
+        Command::ScrapeLoad { targets, measure, rounds } => scrape_load::run(&targets, &measure, rounds),
+        Command::Capacity(args) => capacity::run(&args),
+        Command::Memory(measure) => memory::run(&measure),
+        Command::Soak(args) => memory::soak(&args),
+        Command::Queue => queue::run(),
         Command::Hold { connections, active } => holder::run(connections, active),
     }
 }

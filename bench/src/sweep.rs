@@ -13,7 +13,7 @@ use crate::{
     Result,
     agent::{Agent, Level},
     clock::{self, Started},
-    figures::Spread,
+    figures::{Spread, mib},
     machine, programs, sys,
 };
 
@@ -96,10 +96,6 @@ fn storage(agent: Agent, sockets: usize) -> Result<()> {
         freed / sockets as u64
     );
     Ok(())
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 fn hold() -> Result<Holder> {

@@ -5,9 +5,12 @@ use std::{
     fs::File,
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd, FromRawFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
     path::Path,
-    process::Child,
+    process::{Child, Command},
 };
 
 const BPF_PROG_LOAD: libc::c_long = 5;
@@ -132,6 +135,16 @@ pub(crate) fn interrupt(child: &Child) -> io::Result<()> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     // SAFETY: no precondition; the child is ours and not reaped yet.
     check(unsafe { libc::kill(pid, libc::SIGINT) })
+}
+
+/// Ends a child of ours the moment the thread that starts it ends, however that comes.
+pub(crate) fn die_with_parent(command: &mut Command) -> &mut Command {
+    let arrange = || {
+        // SAFETY: takes numbers, and may be called between fork and exec.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
+    };
+    // SAFETY: the closure makes one system call and allocates nothing unless that fails.
+    unsafe { command.pre_exec(arrange) }
 }
 
 /// CPU seconds of all threads that a process has or had, to the nanosecond, by the scheduler's account.

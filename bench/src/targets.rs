@@ -44,6 +44,21 @@ pub(crate) struct TargetsArgs {
     pub(crate) openmetrics: bool,
 }
 
+impl TargetsArgs {
+    /// The same on a command line.
+    pub(crate) fn as_arguments(&self) -> Vec<String> {
+        let Self { targets, series, change, churn_percent, openmetrics } = self;
+        let mut arguments = vec![
+            format!("--targets={targets}"),
+            format!("--series={series}"),
+            format!("--change={}", change.as_str()),
+            format!("--churn-percent={churn_percent}"),
+        ];
+        arguments.extend(openmetrics.then(|| "--openmetrics".to_owned()));
+        arguments
+    }
+}
+
 /// The address of a target.
 pub(crate) fn address(nth: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(FIRST + nth)

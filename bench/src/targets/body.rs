@@ -15,6 +15,17 @@ pub(crate) enum Change {
     Churn,
 }
 
+impl Change {
+    /// As it is written on the command line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::All => "all",
+            Self::Churn => "churn",
+        }
+    }
+}
+
 struct Series {
     /// What stands for `~` in the labels.
     number: usize,
