@@ -31,6 +31,8 @@ pub(super) struct Cold {
     pub selected: bool,
     /// What it weighs, smoothed; not a number before the first interval with samples.
     pub score: f64,
+    /// Whether it has added up nothing: it is new, or all was forgotten.
+    pub idle: bool,
     cumulative: Cumulative,
     first_id: u32,
     /// Whether the last interval wrote the series, one a series.
@@ -53,7 +55,7 @@ impl Groups {
             let cold = &mut self.cold[at];
             cold.cumulative.clear();
             (cold.family, cold.blocks, cold.members) = (family, blocks, 0);
-            (cold.is_other, cold.selected, cold.score) = (false, false, f64::NAN);
+            (cold.is_other, cold.selected, cold.score, cold.idle) = (false, false, f64::NAN, true);
             return Some(group);
         }
         let group = u32::try_from(self.hot.len()).ok()?;
@@ -68,6 +70,7 @@ impl Groups {
             is_other: false,
             selected: false,
             score: f64::NAN,
+            idle: true,
             cumulative: Cumulative::new(plan),
             first_id,
             live: vec![false; plan.series.len()].into_boxed_slice(),
@@ -87,6 +90,7 @@ impl Groups {
         let hot = self.hot[from];
         self.hot[to].merge(&hot);
         self.hot[from].clear();
+        self.cold[from].idle = false;
     }
 
     /// Ends the interval of a group: what lasts is added up, and its series are written unless there is no sink.
@@ -101,6 +105,7 @@ impl Groups {
         let at = group as usize;
         let (hot, cold) = (&mut self.hot[at], &mut self.cold[at]);
         let mut detail = self.detail[at].as_deref_mut();
+        cold.idle = false;
         cold.cumulative.add(hot, detail.as_deref());
         if let Some(out) = out {
             if let Some(sketch) = detail.as_deref_mut().and_then(|detail| detail.sketch.as_mut()) {
@@ -123,8 +128,7 @@ impl Groups {
     pub(super) fn forget(&mut self, group: u32, out: &mut impl Sink) {
         let cold = &mut self.cold[group as usize];
         cold.cumulative.clear();
-        cold.score = f64::NAN;
-        cold.selected = false;
+        (cold.selected, cold.score, cold.idle) = (false, f64::NAN, true);
         cold.silence(out);
     }
 }

@@ -239,7 +239,7 @@ impl Running {
             }
         }
         if empty {
-            self.remove_empty(groups, tick);
+            self.remove_empty(groups);
         }
     }
 
@@ -256,7 +256,7 @@ impl Running {
     }
 
     /// Removes the groups that have neither members nor recent samples, nor can be needed to take in others.
-    fn remove_empty(&mut self, groups: &mut Groups, tick: u32) {
+    fn remove_empty(&mut self, groups: &mut Groups) {
         let Self { groups: all, families, by_labels, unused_groups, others, plan, .. } = self;
         let k = plan.top.map_or(usize::MAX, |top| top.k);
         // Own groups go first, as others wait for them.
@@ -264,7 +264,7 @@ impl Running {
             all.retain(|&group| {
                 let cold = &groups.cold[group as usize];
                 let family = &mut families[cold.family as usize];
-                let empty = cold.members == 0 && groups.hot[group as usize].is_stale(tick);
+                let empty = cold.members == 0 && cold.idle;
                 if !empty || cold.is_other != is_other || (is_other && family.own > k) {
                     return true;
                 }
