@@ -398,7 +398,8 @@ impl Block {
 
     /// Takes the values of a reading that tells all of its series every time. The same series as the last time cost no
     /// allocation and no look-up; what is missing has ended.
-    pub fn read(&mut self, families: impl Iterator<Item = &Family> + Clone) {
+    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot elide it in stable Rust")]
+    pub fn read<'f>(&mut self, families: impl Iterator<Item = &'f Family> + Clone) {
         self.touch();
         if self.read_same(families.clone()) {
             return;
@@ -433,7 +434,8 @@ impl Block {
     }
 
     /// Takes the values as long as the series are those of the last reading, in its order.
-    fn read_same(&mut self, families: impl Iterator<Item = &Family>) -> bool {
+    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot elide it in stable Rust")]
+    fn read_same<'f>(&mut self, families: impl Iterator<Item = &'f Family>) -> bool {
         if !self.ending.is_empty() {
             return false;
         }
