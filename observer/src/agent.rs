@@ -20,8 +20,8 @@ use tokio::{
 
 use crate::{
     bpf::{self, Level, Programs, Ring},
-    cli::RunArgs,
-    config::{self, Config},
+    cli::{Cli, RunArgs},
+    config::{self, Config, Environment, Server},
     node::{self, Node},
     say,
     scrape::Scraper,
@@ -68,8 +68,8 @@ impl AgentError {
 pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let mut signals = Signals::install().map_err(AgentError::Start)?;
     let config = configure(&args)?;
-    let listener = listen(args.listen, args.allow_remote).await?;
-    let socket = listen_unix(args.socket.as_deref())?;
+    let listener = listen(config.server.listen, config.server.allow_remote).await?;
+    let socket = listen_unix(config.server.socket.as_deref())?;
 
     let telemetry = Telemetry::new();
     let capture = match args.no_tcp {
@@ -127,7 +127,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     }
     // The last window can be read until the process ends.
     tokio::select! {
-        () = tokio::time::sleep(args.linger) => {}
+        () = tokio::time::sleep(config.server.linger) => {}
         () = signals.wait() => {}
     }
     drop(stop_serving);
@@ -155,19 +155,30 @@ fn boxed<T: Send + Sync + 'static, R>(
     Box::new(move || ask(&of))
 }
 
+/// The configuration: flags over the environment over the file.
 fn configure(args: &RunArgs) -> Result<Config, AgentError> {
-    let mut config = Config::default();
-    if let Some(path) = &args.config {
-        let (loaded, problems) = config::load(path)?;
-        config = loaded;
-        for problem in problems {
-            log::warn!("{problem}");
-        }
+    let over = Environment::new(variables(), &Cli::variables());
+    let (mut config, problems) = config::load(args.config.as_deref(), &over)?;
+    for problem in problems {
+        log::warn!("{problem}");
     }
     for flag in &args.scrape {
         config.add(flag.clone());
     }
+    let Server { listen, allow_remote, socket, linger } = &mut config.server;
+    *listen = args.listen.unwrap_or(*listen);
+    *allow_remote |= args.allow_remote;
+    *linger = args.linger.unwrap_or(*linger);
+    if args.socket.is_some() {
+        socket.clone_from(&args.socket);
+    }
     Ok(config)
+}
+
+/// The environment, as far as it is text.
+pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 async fn listen(address: SocketAddr, allow_remote: bool) -> Result<TcpListener, AgentError> {

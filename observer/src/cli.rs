@@ -23,12 +23,42 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Show TCP connections as they are made, refused and closed, and say where the time went.
     Trace(TraceArgs),
+    /// Work with a configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print a page of the documentation that is made from the program's own tables.
     #[command(hide = true)]
     Docs {
         /// Which page.
         page: Page,
     },
+}
+
+/// What to do with a configuration file.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say what a file comes to: jobs, targets, intervals, limits, and what in it has no effect.
+    #[command(
+        after_help = "Exit codes: 0 the file is valid, whatever warnings it has; 1 it cannot be read, or the answer cannot be written; 2 it is wrong."
+    )]
+    Check {
+        /// The file; without one, what the environment alone comes to.
+        #[arg(env = "OBSERVER_CONFIG")]
+        file: Option<PathBuf>,
+        /// How to write the answer.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: ReportFormat,
+    },
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// One document.
+    Json,
 }
 
 /// The command line of `observer run`.
@@ -40,9 +70,9 @@ pub(crate) struct RunArgs {
     /// An exporter to scrape, such as node=http://127.0.0.1:9100/metrics or 127.0.0.1:9100; may be repeated.
     #[arg(long, value_name = "[JOB=]URL", env = "OBSERVER_SCRAPE", value_delimiter = ',')]
     pub(crate) scrape: Vec<config::Flag>,
-    /// Where to serve /metrics.
-    #[arg(long, value_name = "ADDRESS", env = "OBSERVER_LISTEN", default_value = "127.0.0.1:9435")]
-    pub(crate) listen: SocketAddr,
+    /// Where to serve /metrics; 127.0.0.1:9435 unless the configuration says otherwise.
+    #[arg(long, value_name = "ADDRESS", env = "OBSERVER_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
     /// Serve other hosts too. Nothing asks who they are.
     #[arg(long, env = "OBSERVER_ALLOW_REMOTE")]
     pub(crate) allow_remote: bool,
@@ -68,8 +98,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH", default_value = "/proc", env = "OBSERVER_PROC")]
     pub(crate) proc: PathBuf,
     /// How long the last window can still be read after the signal to end.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s", env = "OBSERVER_LINGER")]
-    pub(crate) linger: Duration,
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "OBSERVER_LINGER")]
+    pub(crate) linger: Option<Duration>,
     /// Log what the kernel programs themselves log.
     #[arg(long, env = "OBSERVER_KERNEL_LOG")]
     pub(crate) kernel_log: bool,
@@ -80,4 +110,19 @@ pub(crate) struct RunArgs {
 pub(crate) enum Page {
     /// `docs/metrics.md`
     Metrics,
+    /// `docs/configuration.md`
+    Configuration,
+}
+
+impl Cli {
+    /// The environment variables that stand for flags, and those that are read before there is a command line.
+    pub(crate) fn variables() -> Vec<String> {
+        let command = <Self as clap::CommandFactory>::command();
+        let mut names = vec!["OBSERVER_LOG".to_owned()];
+        for command in command.get_subcommands() {
+            names
+                .extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)));
+        }
+        names
+    }
 }

@@ -1,15 +1,49 @@
 //! The configuration file: YAML, with the keys of a Prometheus configuration, which mean what they mean there.
 
+mod aggregate;
+mod check;
+mod document;
 mod duration;
-mod prometheus;
+mod environment;
+mod glob;
+#[cfg_attr(not(test), expect(dead_code, reason = "discovery reads by it"))]
+mod group;
+mod job;
+mod keys;
+#[cfg_attr(not(test), expect(dead_code, reason = "discovery reads by it"))]
+mod login;
+mod resolve;
+mod section;
+mod selector;
 mod target;
 mod yaml;
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use observer_aggregate::stream::Rule;
 
 pub(crate) use self::{
+    check::report,
+    document::document,
     duration::write as write_duration,
+    environment::Environment,
+    glob::expand,
+    group::Group,
+    job::{Job, Settings},
+    login::Login,
+    resolve::{Resolution, Resolver},
     target::{Flag, Target},
+};
+use self::{
+    keys::{GlobalKeys, LimitKeys, RootKeys, ServerKeys},
+    section::{At, Size, Value as _},
+    yaml::Fault,
 };
 
 /// A whole configuration.
@@ -19,6 +53,12 @@ pub(crate) struct Config {
     pub(crate) global: Global,
     /// What is scraped.
     pub(crate) jobs: Vec<Job>,
+    /// What is reduced before it is exported.
+    pub(crate) aggregate: Vec<Rule>,
+    /// What the agent may use.
+    pub(crate) limits: Limits,
+    /// The agent's own HTTP server.
+    pub(crate) server: Server,
 }
 
 /// The `global` section.
@@ -30,55 +70,64 @@ pub(crate) struct Global {
     pub(crate) external_labels: Vec<(String, String)>,
 }
 
-/// One entry of `scrape_configs`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Job {
-    /// `job_name`
-    pub(crate) name: String,
-    /// How its targets are scraped.
-    pub(crate) settings: Settings,
-    /// The targets, each once.
-    pub(crate) targets: Vec<Target>,
-}
-
-/// How targets are scraped.
+/// The `limits` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// From the begin of one scrape to the begin of the next.
-    pub(crate) interval: Duration,
-    /// The longest a scrape may take, at most the interval.
-    pub(crate) timeout: Duration,
-    /// A scraped label wins over the target's of the same name, which otherwise renames it to `exported_…`.
-    pub(crate) honor_labels: bool,
-    /// A scraped timestamp is kept.
-    pub(crate) honor_timestamps: bool,
-    /// The most samples a scrape may have; 0 for any number.
-    pub(crate) sample_limit: usize,
-    /// The largest body in bytes; 0 for any size.
-    pub(crate) body_size_limit: usize,
+pub(crate) struct Limits {
+    /// The most targets over all jobs.
+    pub(crate) targets: usize,
+    /// The most scraped series.
+    pub(crate) series: usize,
+    /// The most series of a target.
+    pub(crate) series_per_target: usize,
+    /// The memory for names and labels, in bytes.
+    pub(crate) arena_bytes: usize,
+    /// How many windows there are.
+    pub(crate) windows: usize,
 }
 
-impl Default for Settings {
+impl Default for Limits {
     fn default() -> Self {
         Self {
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            honor_labels: false,
-            honor_timestamps: true,
-            sample_limit: 0,
-            // Some hundred thousand samples: more than one exporter has, less than what hurts a node.
-            body_size_limit: 64 << 20,
+            targets: 100_000,
+            series: 1_000_000,
+            series_per_target: 200_000,
+            arena_bytes: 512 << 20,
+            windows: 4,
+        }
+    }
+}
+
+/// The `server` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Serve other hosts too.
+    pub(crate) allow_remote: bool,
+    /// A Unix socket that also takes changes.
+    pub(crate) socket: Option<PathBuf>,
+    /// How long the last window can still be read after the signal to end.
+    pub(crate) linger: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9435)),
+            allow_remote: false,
+            socket: None,
+            linger: Duration::ZERO,
         }
     }
 }
 
 /// Something in a file that is understood and not supported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {message}")]
+#[error("{}{message}", self.place())]
 pub(crate) struct Problem {
-    /// The file as it was named.
+    /// The file as it was named, or what else it is in, which has no lines.
     pub(crate) file: String,
-    /// From 1.
+    /// From 1; 0 if there is none.
     pub(crate) line: usize,
     /// In characters, from 1.
     pub(crate) column: usize,
@@ -102,21 +151,129 @@ pub(crate) enum Error {
     Content(Problem),
 }
 
-/// Reads a file. The problems are what it says that this version leaves out.
-pub(crate) fn load(path: &Path) -> Result<(Config, Vec<Problem>), Error> {
-    let name = path.display().to_string();
-    match fs::read_to_string(path) {
-        Ok(text) => parse(&name, &text).map_err(Error::Content),
-        Err(source) => Err(Error::Read { path: name, source }),
+impl Error {
+    /// 2 where the file has to be mended, 1 where it is not there.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Read { .. } => 1,
+            Self::Content(_) => 2,
+        })
     }
 }
 
-/// Reads a text; `file` is the name for messages.
-pub(crate) fn parse(file: &str, text: &str) -> Result<(Config, Vec<Problem>), Problem> {
-    let mut warnings = Vec::new();
-    let config = yaml::root(text).and_then(|root| prometheus::config(root.as_ref(), &mut warnings));
-    let config = config.map_err(|fault| fault.within(file))?;
-    Ok((config, warnings.into_iter().map(|fault| fault.within(file)).collect()))
+impl Problem {
+    fn place(&self) -> String {
+        match self {
+            Self { file, line: 0, .. } => format!("{file}: "),
+            Self { file, line, column, .. } => format!("{file}:{line}:{column}: "),
+        }
+    }
+}
+
+/// Reads a file, if there is one, and the environment over it. The problems are what they say that this version leaves out.
+pub(crate) fn load(path: Option<&Path>, over: &Environment) -> Result<(Config, Vec<Problem>), Error> {
+    let Some(path) = path else { return parse("", "", over).map_err(Error::Content) };
+    let name = path.display().to_string();
+    let base = path.parent().unwrap_or(Path::new(""));
+    let failed = |file: &str, fault: Fault| Error::Content(fault.within(file));
+    let mut reading = Reading::new(&read_file(path)?, base, over).map_err(|fault| failed(&name, fault))?;
+    let mut problems = reading.problems(&name);
+    let files: Vec<PathBuf> = reading.files.iter().flat_map(|pattern| expand(pattern)).collect();
+    for path in files {
+        let file = path.display().to_string();
+        let Reading { config, defaults, warnings, files: _ } = &mut reading;
+        job::more(config, &read_file(&path)?, defaults, base, warnings)
+            .map_err(|fault| failed(&file, fault))?;
+        problems.extend(reading.problems(&file));
+    }
+    Ok((reading.config, problems))
+}
+
+fn read_file(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Read { path: path.display().to_string(), source })
+}
+
+/// Reads a text that is in no folder; `file` is the name for messages.
+pub(crate) fn parse(file: &str, text: &str, over: &Environment) -> Result<(Config, Vec<Problem>), Problem> {
+    let mut reading = Reading::new(text, Path::new(""), over).map_err(|fault| fault.within(file))?;
+    let problems = reading.problems(file);
+    Ok((reading.config, problems))
+}
+
+/// A configuration and what else its file says.
+struct Reading {
+    config: Config,
+    defaults: job::Defaults,
+    warnings: Vec<Fault>,
+    /// Patterns of files with more jobs.
+    files: Vec<PathBuf>,
+}
+
+impl Reading {
+    /// Reads a file; relative paths in it start at `base`.
+    fn new(text: &str, base: &Path, over: &Environment) -> Result<Self, Fault> {
+        let mut warnings = over.strangers();
+        let document = yaml::root(text)?;
+        let root = match document.as_ref() {
+            Some(document) => RootKeys::read(document.node(), &mut warnings)?,
+            None => RootKeys::default(),
+        };
+        let global: GlobalKeys<'_> = over.section("global", root.global.map(|at| at.node), &mut warnings)?;
+        let limits: LimitKeys<'_> = over.section("limits", root.limits.map(|at| at.node), &mut warnings)?;
+        let server: ServerKeys<'_> = over.section("server", root.server.map(|at| at.node), &mut warnings)?;
+        let defaults = job::Defaults::new(&global, &limits)?;
+        let mut config =
+            Config { limits: Limits::new(&limits), server: Server::new(server), ..Config::default() };
+        config.global.settings = defaults.settings;
+        config.global.external_labels = job::external_labels(global.external_labels)?;
+        for keys in root.scrape_configs.into_iter().flat_map(|at| at.value) {
+            config.push(keys, &defaults, base, &mut warnings)?;
+        }
+        for keys in root.aggregate.into_iter().flat_map(|at| at.value) {
+            let number = config.aggregate.len() + 1;
+            config.aggregate.push(aggregate::rule(keys, number)?);
+        }
+        let patterns = root.scrape_config_files.into_iter().flat_map(|at| at.value);
+        let files = patterns.map(|pattern| base.join(pattern.value)).collect();
+        Ok(Self { config, defaults, warnings, files })
+    }
+
+    /// The warnings since the last time.
+    fn problems(&mut self, file: &str) -> Vec<Problem> {
+        self.warnings.drain(..).map(|fault| fault.within(file)).collect()
+    }
+}
+
+impl Server {
+    fn new(keys: ServerKeys<'_>) -> Self {
+        let ServerKeys { listen, allow_remote, socket, linger, .. } = keys;
+        let default = Self::default();
+        Self {
+            listen: listen.map_or(default.listen, |at| at.value),
+            allow_remote: allow_remote.map_or(default.allow_remote, |at| at.value),
+            socket: socket.map(|at| at.value),
+            linger: linger.map_or(default.linger, |at| at.value.0),
+        }
+    }
+}
+
+impl Limits {
+    fn new(keys: &LimitKeys<'_>) -> Self {
+        let mut limits = Self::default();
+        let LimitKeys { targets, series, series_per_target, arena_bytes, windows, .. } = keys;
+        for (limit, said) in [
+            (&mut limits.targets, targets),
+            (&mut limits.series, series),
+            (&mut limits.series_per_target, series_per_target),
+            (&mut limits.windows, windows),
+        ] {
+            job::set(limit, said);
+        }
+        if let Some(At { value: Size(bytes), .. }) = arena_bytes {
+            limits.arena_bytes = *bytes;
+        }
+        limits
+    }
 }
 
 impl Config {
@@ -126,13 +283,14 @@ impl Config {
         let job = match self.jobs.iter().position(|job| job.name == name) {
             Some(at) => &mut self.jobs[at],
             None => {
-                self.jobs.push(Job { name, settings: self.global.settings, targets: Vec::new() });
+                self.jobs.push(Job { name, settings: self.global.settings, ..Job::default() });
                 self.jobs.last_mut().expect("just pushed")
             }
         };
         let target = target.with_job(&job.name);
         if !job.targets.contains(&target) {
-            job.targets.push(target);
+            job.targets.push(target.clone());
+            job.fixed.push(target);
         }
     }
 }

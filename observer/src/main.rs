@@ -13,7 +13,7 @@ mod metrics;
 mod node;
 mod proc;
 mod readings;
-#[cfg_attr(not(test), expect(dead_code, reason = "what discovers targets will apply it"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "what scrapes will ask for it"))]
 mod relabel;
 mod scrape;
 mod serve;
@@ -27,12 +27,13 @@ use std::{
     error::Error,
     fmt,
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
 use clap::Parser as _;
 
-use cli::{Cli, Command, Page};
+use cli::{Cli, Command, ConfigCommand, Page, ReportFormat};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -43,19 +44,18 @@ fn main() -> ExitCode {
     log_to_stderr(match &cli.command {
         Command::Run(args) => args.kernel_log,
         Command::Trace(args) => args.kernel_log,
-        Command::Docs { .. } => false,
+        Command::Docs { .. } | Command::Config(_) => false,
     });
     match cli.command {
         Command::Run(args) => match runtime.block_on(agent::run(*args)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.exit_code()),
         },
-        Command::Docs { page: Page::Metrics } => {
-            match io::stdout().write_all(metrics::document().as_bytes()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(&error, ExitCode::FAILURE),
-            }
-        }
+        Command::Docs { page } => print(&match page {
+            Page::Metrics => metrics::document(),
+            Page::Configuration => config::document(),
+        }),
+        Command::Config(ConfigCommand::Check { file, output }) => check(file.as_deref(), output),
         Command::Trace(args) => {
             match runtime.block_on(shutdown::until_signal(move |stop| trace::run(&args, stop))) {
                 Ok(Ok(())) => ExitCode::SUCCESS,
@@ -63,6 +63,34 @@ fn main() -> ExitCode {
                 Err(error) => fail(&error, ExitCode::FAILURE),
             }
         }
+    }
+}
+
+/// Says what a configuration comes to; what is wrong with it goes to stderr unless a program reads the answer.
+fn check(file: Option<&Path>, output: ReportFormat) -> ExitCode {
+    let over = config::Environment::new(agent::variables(), &Cli::variables());
+    let loaded = config::load(file, &over);
+    let report = config::report(&loaded);
+    let printed = match output {
+        ReportFormat::Json => print(&format!("{}\n", report.json())),
+        ReportFormat::Table => {
+            for warning in loaded.iter().flat_map(|(_, warnings)| warnings) {
+                say(format_args!("warning: {warning}"));
+            }
+            print(&report.to_string())
+        }
+    };
+    match (&loaded, output) {
+        (Ok(_), _) => printed,
+        (Err(error), ReportFormat::Table) => fail(error, error.exit_code()),
+        (Err(error), ReportFormat::Json) => error.exit_code(),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, ExitCode::FAILURE),
     }
 }
 

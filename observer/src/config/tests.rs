@@ -1,24 +1,24 @@
 use super::*;
 
+fn read(text: &str) -> Result<(Config, Vec<Problem>), Problem> {
+    parse("observer.yml", text, &Environment::default())
+}
+
 #[track_caller]
 fn good(text: &str) -> Config {
-    let (config, warnings) = parse("observer.yml", text).unwrap();
+    let (config, warnings) = read(text).unwrap();
     assert_eq!(warnings, [], "{text}");
     config
 }
 
 #[track_caller]
 fn fails(text: &str, expected: &str) {
-    assert_eq!(
-        parse("observer.yml", text).unwrap_err().to_string(),
-        format!("observer.yml:{expected}"),
-        "{text}"
-    );
+    assert_eq!(read(text).unwrap_err().to_string(), format!("observer.yml:{expected}"), "{text}");
 }
 
 #[track_caller]
 fn warns(text: &str, expected: &[&str]) -> Config {
-    let (config, warnings) = parse("observer.yml", text).unwrap();
+    let (config, warnings) = read(text).unwrap();
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings, expected, "{text}");
     config
@@ -67,6 +67,7 @@ scrape_configs:
             honor_timestamps: false,
             sample_limit: 5000,
             body_size_limit: 10 << 20,
+            ..Settings::default()
         }
     );
     let url = node.targets[0].url.to_string();
@@ -132,7 +133,10 @@ fn a_misspelt_key_is_an_error_that_names_the_right_one() {
     );
     fails(&job("  honour_labels: true"), "4:3: unknown key `honour_labels`; did you mean `honor_labels`?");
     fails(&job("  relabel_config: []"), "4:3: unknown key `relabel_config`; did you mean `relabel_configs`?");
-    fails("zzz: 1", "1:1: unknown key `zzz`; expected one of global, scrape_configs");
+    fails(
+        "zzz: 1",
+        "1:1: unknown key `zzz`; expected one of global, scrape_configs, scrape_config_files, aggregate, limits, server",
+    );
     fails(
         "scrape_configs:\n- job_name: j\n  static_configs:\n  - target: [a]\n",
         "4:5: unknown key `target`; did you mean `targets`?",
@@ -142,10 +146,10 @@ fn a_misspelt_key_is_an_error_that_names_the_right_one() {
 #[test]
 fn a_key_of_prometheus_that_is_not_supported_is_named() {
     let config = warns(
-        &format!("rule_files: [x]\n{}", job("  relabel_configs: [{a: b}]\n  tls_config: {}")),
+        &format!("rule_files: [x]\n{}", job("  proxy_url: x\n  tls_config: {}")),
         &[
             "observer.yml:1:1: key `rule_files` is not supported yet and has no effect",
-            "observer.yml:5:3: key `relabel_configs` is not supported yet and has no effect",
+            "observer.yml:5:3: key `proxy_url` is not supported yet and has no effect",
             "observer.yml:6:3: key `tls_config` is not supported yet and has no effect",
         ],
     );
@@ -172,7 +176,10 @@ fn a_wrong_value_is_named_with_its_place() {
     fails(&job("  metrics_path: [a]"), "4:17: expected a single value");
     fails("scrape_configs: {a: b}", "1:17: expected a list");
     fails("global: []", "1:9: expected keys with values");
-    fails("global: {external_labels: {a-b: c}}", "1:28: expected a label name, not `a-b`");
+    fails(
+        "global: {external_labels: {a-b: c}}",
+        "1:27: expected a label name of letters, digits and `_`, not `a-b`",
+    );
     fails(
         "scrape_configs:\n- job_name: j\n  static_configs: [{targets: ['http://h:1']}]\n",
         "3:31: expected `host:port`, not `http://h:1`",
@@ -187,11 +194,11 @@ fn a_wrong_value_is_named_with_its_place() {
 
 #[test]
 fn what_is_no_yaml_is_an_error_with_its_place() {
-    let error = parse("x.yml", "global: [\n").unwrap_err();
+    let error = read("global: [\n").unwrap_err();
     assert!(error.line >= 1 && !error.message.is_empty(), "{error}");
-    let error = parse("x.yml", "global:\nglobal:\n").unwrap_err();
+    let error = read("global:\nglobal:\n").unwrap_err();
     assert_eq!((error.line, error.column), (2, 1), "{error}");
-    let error = parse("x.yml", "a: 1\n---\nb: 2\n").unwrap_err();
+    let error = read("a: 1\n---\nb: 2\n").unwrap_err();
     assert_eq!(error.message, "a second document in the file");
 }
 
@@ -208,6 +215,6 @@ fn a_flag_joins_the_job_of_its_name() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let error = load(Path::new("/nonexistent/observer.yml")).unwrap_err();
+    let error = load(Some(Path::new("/nonexistent/observer.yml")), &Environment::default()).unwrap_err();
     assert_eq!(error.to_string(), "cannot read `/nonexistent/observer.yml`");
 }

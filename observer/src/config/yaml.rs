@@ -1,34 +1,32 @@
 //! A YAML document whose nodes know where they stand.
 
+use std::borrow::Cow;
+
 use saphyr::{MarkedYaml, Marker, ScalarStyle, YamlData, YamlLoader};
-use saphyr_parser::Parser;
+use saphyr_parser::{Parser, Span};
 
-use super::Problem;
+use super::{Problem, section::Table};
 
-/// A problem whose file is not known yet.
+/// A problem whose file may not be known yet.
 #[derive(Debug)]
 pub(super) struct Fault {
+    file: Option<String>,
     line: usize,
     column: usize,
     message: String,
 }
 
-/// A node of a document.
+/// A node of a document, or a text from elsewhere.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Node<'n>(&'n MarkedYaml<'n>);
+pub(super) struct Node<'n> {
+    yaml: &'n MarkedYaml<'n>,
+    /// Where it is from if not from the document.
+    from: Option<&'n str>,
+}
 
 /// A document.
 #[derive(Debug)]
 pub(super) struct Document<'d>(MarkedYaml<'d>);
-
-/// The keys of a section.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keys {
-    /// Those that are read.
-    pub(super) read: &'static [&'static str],
-    /// Those that Prometheus has and that are left out with a warning.
-    pub(super) known: &'static [&'static str],
-}
 
 /// Parses a text of at most one document; nothing for an empty one.
 pub(super) fn root(text: &str) -> Result<Option<Document<'_>>, Fault> {
@@ -43,36 +41,60 @@ pub(super) fn root(text: &str) -> Result<Option<Document<'_>>, Fault> {
     let mut documents = loader.into_documents().into_iter();
     let first = documents.next();
     match documents.next() {
-        Some(second) => Err(Node(&second).fault("a second document in the file")),
+        Some(second) => Err(Node::of(&second).fault("a second document in the file")),
         None => Ok(first.map(Document)),
     }
 }
 
 impl Document<'_> {
-    pub(super) const fn node(&self) -> Node<'_> {
-        Node(&self.0)
+    /// A single text that is in no file.
+    pub(super) fn text(text: &str) -> Self {
+        let data = YamlData::Representation(Cow::Owned(text.to_owned()), ScalarStyle::DoubleQuoted, None);
+        Self(MarkedYaml { span: Span::empty(Marker::new(0, 0, 0)), data })
+    }
+
+    pub(super) fn node(&self) -> Node<'_> {
+        Node::of(&self.0)
+    }
+
+    /// The node, with the name of where it is from.
+    pub(super) fn node_from<'n>(&'n self, from: &'n str) -> Node<'n> {
+        Node { yaml: &self.0, from: Some(from) }
     }
 }
 
 impl Fault {
     fn at(marker: Marker, message: String) -> Self {
-        Self { line: marker.line(), column: marker.col() + 1, message }
+        Self { file: None, line: marker.line(), column: marker.col() + 1, message }
     }
 
+    /// A problem with something that has no lines.
+    pub(super) fn of(from: &str, message: String) -> Self {
+        Self { file: Some(from.to_owned()), line: 0, column: 0, message }
+    }
+
+    /// The problem, in that file unless it is known to be in another.
     pub(super) fn within(self, file: &str) -> Problem {
-        let Self { line, column, message } = self;
-        Problem { file: file.to_owned(), line, column, message }
+        let Self { file: known, line, column, message } = self;
+        Problem { file: known.unwrap_or_else(|| file.to_owned()), line, column, message }
     }
 }
 
 impl<'n> Node<'n> {
+    const fn of(yaml: &'n MarkedYaml<'n>) -> Self {
+        Self { yaml, from: None }
+    }
+
     pub(super) fn fault(self, message: impl Into<String>) -> Fault {
-        Fault::at(self.0.span.start, message.into())
+        match self.from {
+            Some(from) => Fault::of(from, message.into()),
+            None => Fault::at(self.yaml.span.start, message.into()),
+        }
     }
 
     /// Whether nothing is said, as behind a key without a value.
     pub(super) fn is_null(self) -> bool {
-        match &self.0.data {
+        match &self.yaml.data {
             YamlData::Representation(text, ScalarStyle::Plain, None) => matches!(&**text, "" | "~" | "null"),
             YamlData::BadValue => true,
             _ => false,
@@ -81,17 +103,10 @@ impl<'n> Node<'n> {
 
     /// A scalar as it is written.
     pub(super) fn text(self) -> Result<&'n str, Fault> {
-        match &self.0.data {
+        match &self.yaml.data {
+            _ if self.is_null() => Ok(""),
             YamlData::Representation(text, ..) => Ok(text),
             _ => Err(self.fault("expected a single value")),
-        }
-    }
-
-    pub(super) fn boolean(self) -> Result<bool, Fault> {
-        match self.text()? {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            other => Err(self.fault(format!("expected `true` or `false`, not `{other}`"))),
         }
     }
 
@@ -103,8 +118,8 @@ impl<'n> Node<'n> {
 
     /// The items of a list; none if nothing is said.
     pub(super) fn list(self) -> Result<Vec<Self>, Fault> {
-        match &self.0.data {
-            YamlData::Sequence(items) => Ok(items.iter().map(Node).collect()),
+        match &self.yaml.data {
+            YamlData::Sequence(items) => Ok(items.iter().map(Node::of).collect()),
             _ if self.is_null() => Ok(Vec::new()),
             _ => Err(self.fault("expected a list")),
         }
@@ -112,9 +127,9 @@ impl<'n> Node<'n> {
 
     /// Keys and values in their order; none if nothing is said.
     pub(super) fn entries(self) -> Result<Vec<(Self, Self)>, Fault> {
-        match &self.0.data {
+        match &self.yaml.data {
             YamlData::Mapping(entries) => {
-                Ok(entries.iter().map(|(key, value)| (Node(key), Node(value))).collect())
+                Ok(entries.iter().map(|(key, value)| (Node::of(key), Node::of(value))).collect())
             }
             _ if self.is_null() => Ok(Vec::new()),
             _ => Err(self.fault("expected keys with values")),
@@ -124,32 +139,40 @@ impl<'n> Node<'n> {
     /// The entries of a section whose keys are read. Others give a warning if Prometheus has them, or an error.
     pub(super) fn section(
         self,
-        keys: Keys,
+        table: &Table,
         warnings: &mut Vec<Fault>,
     ) -> Result<Vec<(&'n str, Self)>, Fault> {
         let mut section = Vec::new();
         for (key, value) in self.entries()? {
             let name = key.text()?;
-            if keys.read.contains(&name) {
-                section.push((name, value));
-            } else if keys.known.contains(&name) {
+            if table.idle.contains(&name) {
+                warnings.push(key.fault(format!("key `{name}` is read and has no effect yet")));
+            }
+            if let Some(key) = table.keys.iter().find(|key| key.name == name) {
+                // A key without a value has its default, but text is empty then, as in Prometheus.
+                if !value.is_null() || (key.kind)() == "text" {
+                    section.push((name, value));
+                }
+            } else if table.unsupported.contains(&name) {
                 warnings.push(key.fault(format!("key `{name}` is not supported yet and has no effect")));
             } else {
-                return Err(key.fault(keys.unknown(name)));
+                return Err(key.fault(table.unknown(name)));
             }
         }
         Ok(section)
     }
 }
 
-impl Keys {
-    fn unknown(self, name: &str) -> String {
-        let nearest = self.read.iter().chain(self.known).min_by_key(|key| distance(name, key));
+impl Table {
+    /// What to say to a key that there is not.
+    pub(super) fn unknown(&self, name: &str) -> String {
+        let known = || self.keys.iter().map(|key| key.name);
+        let nearest = known().chain(self.unsupported.iter().copied()).min_by_key(|key| distance(name, key));
         match nearest {
             Some(key) if distance(name, key) <= 1 + name.len().max(key.len()) / 4 => {
                 format!("unknown key `{name}`; did you mean `{key}`?")
             }
-            _ => format!("unknown key `{name}`; expected one of {}", self.read.join(", ")),
+            _ => format!("unknown key `{name}`; expected one of {}", known().collect::<Vec<_>>().join(", ")),
         }
     }
 }

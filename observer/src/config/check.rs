@@ -1,0 +1,220 @@
+//! What a configuration comes to, for people and for programs.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Write as _},
+    time::Duration,
+};
+
+use observer_aggregate::stream::{self, Grouping, Output};
+use serde::Serialize;
+
+use super::{Config, Error, Job, Limits, Problem, write_duration};
+
+/// The answer of `observer config check`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    valid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Said>,
+    warnings: Vec<Said>,
+    #[serde(flatten)]
+    runs: Option<Runs>,
+}
+
+/// A message and its place.
+#[derive(Debug, Serialize)]
+struct Said {
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// 0 if there is no line.
+    line: usize,
+    column: usize,
+}
+
+/// What will run.
+#[derive(Debug, Serialize)]
+struct Runs {
+    jobs: Vec<Scraped>,
+    aggregate: Vec<Rule>,
+    external_labels: BTreeMap<String, String>,
+    limits: Bounds,
+    listen: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Scraped {
+    name: String,
+    interval: String,
+    timeout: String,
+    targets: Vec<Place>,
+    files: Vec<String>,
+    servers: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    url: String,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rule {
+    name: String,
+    interval: String,
+    grouping: String,
+    outputs: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Bounds {
+    targets: usize,
+    series: usize,
+    series_per_target: usize,
+    arena_bytes: usize,
+    windows: usize,
+}
+
+/// What the configuration comes to.
+pub(crate) fn report(loaded: &Result<(Config, Vec<Problem>), Error>) -> Report {
+    match loaded {
+        Ok((config, warnings)) => Report {
+            valid: true,
+            error: None,
+            warnings: warnings.iter().map(Said::new).collect(),
+            runs: Some(Runs::new(config)),
+        },
+        Err(error) => Report { valid: false, error: Some(Said::of(error)), warnings: Vec::new(), runs: None },
+    }
+}
+
+impl Report {
+    /// The report as one document.
+    pub(crate) fn json(&self) -> String {
+        // Strings, numbers and maps with keys that are strings.
+        serde_json::to_string_pretty(self).expect("plain data is JSON")
+    }
+}
+
+impl Said {
+    fn new(problem: &Problem) -> Self {
+        let Problem { file, line, column, message } = problem;
+        Self { message: message.clone(), file: Some(file.clone()), line: *line, column: *column }
+    }
+
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Content(problem) => Self::new(problem),
+            Error::Read { path, source } => {
+                Self { message: format!("{error}: {source}"), file: Some(path.clone()), line: 0, column: 0 }
+            }
+        }
+    }
+}
+
+impl Runs {
+    fn new(config: &Config) -> Self {
+        let Config { global, jobs, aggregate, limits, server } = config;
+        let Limits { targets, series, series_per_target, arena_bytes, windows } = *limits;
+        Self {
+            jobs: jobs.iter().map(Scraped::new).collect(),
+            aggregate: aggregate.iter().map(Rule::new).collect(),
+            external_labels: global.external_labels.iter().cloned().collect(),
+            limits: Bounds { targets, series, series_per_target, arena_bytes, windows },
+            listen: server.listen.to_string(),
+        }
+    }
+}
+
+impl Scraped {
+    fn new(job: &Job) -> Self {
+        let place = |target: &super::Target| Place {
+            url: target.url.to_string(),
+            labels: target.labels.iter().cloned().collect(),
+        };
+        let files = job.files.iter().flat_map(|sd| &sd.files);
+        Self {
+            name: job.name.clone(),
+            interval: write_duration(job.settings.interval),
+            timeout: write_duration(job.settings.timeout),
+            targets: job.targets.iter().map(place).collect(),
+            files: files.map(|path| path.display().to_string()).collect(),
+            servers: job.servers.iter().map(|sd| sd.url.to_string()).collect(),
+        }
+    }
+}
+
+impl Rule {
+    fn new(rule: &stream::Rule) -> Self {
+        let grouping = match &rule.grouping {
+            Grouping::By(labels) => format!("by ({})", labels.join(", ")),
+            Grouping::Without(labels) => format!("without ({})", labels.join(", ")),
+        };
+        Self {
+            name: rule.name.clone(),
+            interval: write_duration(Duration::from_secs(rule.interval_windows.into())),
+            grouping,
+            outputs: rule.outputs.iter().map(output).collect(),
+        }
+    }
+}
+
+/// The report for people, without what is wrong, which goes to another stream.
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Runs { jobs, aggregate, external_labels, limits, listen }) = &self.runs else {
+            return Ok(());
+        };
+        writeln!(f, "listens on {listen}")?;
+        if !external_labels.is_empty() {
+            writeln!(f, "external labels {{{}}}", labels(external_labels))?;
+        }
+        let Bounds { targets, series, series_per_target, arena_bytes, windows } = limits;
+        writeln!(
+            f,
+            "limits: {targets} targets, {series} series, {series_per_target} a target, {} MiB of labels, {windows} windows",
+            arena_bytes >> 20
+        )?;
+        for Scraped { name, interval, timeout, targets, files, servers } in jobs {
+            writeln!(
+                f,
+                "job `{name}`: every {interval}, at most {timeout}, {} static targets",
+                targets.len()
+            )?;
+            for Place { url, labels: own } in targets {
+                writeln!(f, "  {url} {{{}}}", labels(own))?;
+            }
+            for file in files {
+                writeln!(f, "  targets in {file}")?;
+            }
+            for server in servers {
+                writeln!(f, "  targets from {server}")?;
+            }
+        }
+        for Rule { name, interval, grouping, outputs } in aggregate {
+            writeln!(f, "rule `{name}`: every {interval} {grouping}: {}", outputs.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn output(output: &Output) -> String {
+    match output {
+        Output::Quantiles(numbers) | Output::Histogram(numbers) => {
+            let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
+            format!("{}({})", output.as_str(), numbers.join(", "))
+        }
+        _ => output.as_str().to_owned(),
+    }
+}
+
+fn labels(labels: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    for (name, value) in labels {
+        let comma = if out.is_empty() { "" } else { ", " };
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{comma}{name}={value:?}");
+    }
+    out
+}

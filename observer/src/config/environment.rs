@@ -1,0 +1,90 @@
+//! The environment: `OBSERVER_SECTION__KEY` decides over the same key of the file.
+
+use super::{
+    section::Section,
+    yaml::{Document, Fault, Node},
+};
+
+/// What all our variables begin with.
+const PREFIX: &str = "OBSERVER_";
+
+/// The sections whose keys may be in the environment.
+const SECTIONS: [&str; 3] = ["global", "limits", "server"];
+
+/// Keys of the file that the environment decides over.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    variables: Vec<Variable>,
+    /// Names that look like ours and are not.
+    strangers: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Variable {
+    /// For messages.
+    from: String,
+    section: String,
+    key: String,
+    value: Document<'static>,
+}
+
+impl Environment {
+    /// Takes what is ours. `known` are the variables of flags, which the command line has read. An empty value says nothing.
+    pub(crate) fn new(variables: impl IntoIterator<Item = (String, String)>, known: &[String]) -> Self {
+        let mut this = Self::default();
+        let mut variables: Vec<_> = variables.into_iter().collect();
+        variables.sort();
+        for (name, value) in variables {
+            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            if value.is_empty() || known.contains(&name) {
+                continue;
+            }
+            match rest.to_ascii_lowercase().split_once("__") {
+                Some((section, key)) if SECTIONS.contains(&section) => this.variables.push(Variable {
+                    from: format!("environment variable `{name}`"),
+                    section: section.to_owned(),
+                    key: key.to_owned(),
+                    value: Document::text(&value),
+                }),
+                _ => this.strangers.push(name),
+            }
+        }
+        this
+    }
+
+    /// Warnings about names that mean nothing.
+    pub(super) fn strangers(&self) -> Vec<Fault> {
+        let warning = |name: &String| {
+            Fault::of(
+                &format!("environment variable `{name}`"),
+                format!(
+                    "has no meaning; keys are `{PREFIX}SECTION__KEY` with a section of {}",
+                    SECTIONS.join(", ")
+                ),
+            )
+        };
+        self.strangers.iter().map(warning).collect()
+    }
+
+    /// Reads a section of the file, if it is there, and what the environment says over it.
+    pub(super) fn section<'n, S: Section<'n>>(
+        &'n self,
+        name: &str,
+        node: Option<Node<'n>>,
+        warnings: &mut Vec<Fault>,
+    ) -> Result<S, Fault> {
+        let mut entries = match node {
+            Some(node) => node.section(&S::TABLE, warnings)?,
+            None => Vec::new(),
+        };
+        for variable in self.variables.iter().filter(|variable| variable.section == name) {
+            let node = variable.value.node_from(&variable.from);
+            if S::TABLE.keys.iter().any(|key| key.name == variable.key) {
+                entries.push((&variable.key, node));
+            } else {
+                warnings.push(node.fault(S::TABLE.unknown(&variable.key)));
+            }
+        }
+        S::from_entries(node, entries, warnings)
+    }
+}

@@ -1,0 +1,193 @@
+//! Every key of the configuration file: a row each. The reader, its suggestions and `docs/configuration.md` come from the rows.
+//! <https://prometheus.io/docs/prometheus/latest/configuration/configuration/>
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{
+    section::{At, Delay, Key, Labels, Named, Params, Secret, Section, Size, Table, Unread, Value, sections},
+    yaml::{Fault, Node},
+};
+use crate::relabel::Action;
+
+sections! {
+    /// The file.
+    RootKeys<'n> "the file" {
+        "global" => global: Unread<GlobalKeys<'n>> = "", "What holds for all jobs.";
+        "scrape_configs" => scrape_configs: Vec<JobKeys<'n>> = "", "The jobs: what is scraped, and how.";
+        "scrape_config_files" => scrape_config_files: Vec<At<'n, String>> = "", "Files with more `scrape_configs`; the last part of a path may have `*`.";
+        "aggregate" => aggregate: Vec<AggregateKeys<'n>> = "", "Rules that reduce series before they are exported.";
+        "limits" => limits: Unread<LimitKeys<'n>> = "", "What the agent may use.";
+        "server" => server: Unread<ServerKeys<'n>> = "", "The agent's own HTTP server.";
+        idle: "aggregate";
+        unsupported: "runtime", "rule_files", "alerting", "remote_write", "remote_read", "storage", "tracing", "otlp";
+    }
+
+    /// Another file with jobs.
+    MoreKeys<'n> "a file of `scrape_config_files`" {
+        "scrape_configs" => scrape_configs: Vec<JobKeys<'n>> = "", "More jobs.";
+    }
+
+    /// What holds for all jobs.
+    GlobalKeys<'n> "`global`" {
+        "scrape_interval" => scrape_interval: Duration = "1s", "From the begin of one scrape to the begin of the next.";
+        "scrape_timeout" => scrape_timeout: Duration = "10s", "The longest a scrape may take; the interval if that is shorter.";
+        "external_labels" => external_labels: Labels = "", "Labels that every exported series gets unless it has a label of that name.";
+        "sample_limit" => sample_limit: usize = "0", "The most samples a scrape may have; 0 for any number.";
+        "target_limit" => target_limit: usize = "0", "The most targets a job may have; 0 for any number. A job with more is not scraped.";
+        "label_limit" => label_limit: usize = "0", "The most labels a sample may have; 0 for any number.";
+        "label_name_length_limit" => label_name_length_limit: usize = "0", "The longest name of a label in bytes; 0 for any length.";
+        "label_value_length_limit" => label_value_length_limit: usize = "0", "The longest value of a label in bytes; 0 for any length.";
+        "body_size_limit" => body_size_limit: Size = "64MiB", "The largest body of a scrape; 0 for any size.";
+        "keep_dropped_targets" => keep_dropped_targets: usize = "0", "How many targets that relabelling dropped are kept for `/api/v1/targets`; 0 for as many as `limits` has.";
+        idle: "label_limit", "label_name_length_limit", "label_value_length_limit";
+        unsupported: "evaluation_interval", "rule_query_offset", "query_log_file", "scrape_failure_log_file",
+            "scrape_protocols", "metric_name_validation_scheme", "metric_name_escaping_scheme",
+            "scrape_native_histograms", "always_scrape_classic_histograms",
+            "convert_classic_histograms_to_nhcb", "extra_scrape_metrics";
+    }
+
+    /// A job.
+    JobKeys<'n> "an entry of `scrape_configs`" {
+        "job_name" => job_name: String = "", "The name of the job, and the `job` label of its targets. Needed.";
+        "scrape_interval" => scrape_interval: Duration = "", "As in `global`.";
+        "scrape_timeout" => scrape_timeout: Duration = "", "As in `global`.";
+        "metrics_path" => metrics_path: String = "/metrics", "The path of the URL.";
+        "scheme" => scheme: String = "http", "The scheme of the URL. A job with `https` is not scraped yet.";
+        "params" => params: Params = "", "Parameters of the URL.";
+        "honor_labels" => honor_labels: bool = "false", "A scraped label wins over the target's of that name, which otherwise renames it to `exported_`….";
+        "honor_timestamps" => honor_timestamps: bool = "true", "A scraped timestamp is kept.";
+        "track_timestamps_staleness" => track_timestamps_staleness: bool = "false", "Series with timestamps of their own get a stale marker too.";
+        "enable_compression" => enable_compression: bool = "true", "Ask for a compressed body.";
+        "enable_http2" => enable_http2: bool = "true", "Use HTTP/2 if the target agrees to it in TLS; without TLS, HTTP/1.1 is spoken.";
+        "follow_redirects" => follow_redirects: bool = "true", "Follow an answer that names another place.";
+        "basic_auth" => basic_auth: BasicAuthKeys<'n> = "", "The name and password that are sent.";
+        "authorization" => authorization: AuthorizationKeys<'n> = "", "The `Authorization` header that is sent.";
+        "http_headers" => http_headers: Named<HeaderKeys<'n>> = "", "More headers that are sent.";
+        "static_configs" => static_configs: Vec<StaticKeys<'n>> = "", "Targets named here.";
+        "file_sd_configs" => file_sd_configs: Vec<FileSdKeys<'n>> = "", "Targets named in files, which are read again when they change.";
+        "http_sd_configs" => http_sd_configs: Vec<HttpSdKeys<'n>> = "", "Targets named by an HTTP server.";
+        "relabel_configs" => relabel_configs: Vec<RelabelKeys<'n>> = "", "Rules on the labels of the targets.";
+        "metric_relabel_configs" => metric_relabel_configs: Vec<RelabelKeys<'n>> = "", "Rules on the labels of the samples.";
+        "sample_limit" => sample_limit: usize = "", "As in `global`.";
+        "target_limit" => target_limit: usize = "", "As in `global`.";
+        "label_limit" => label_limit: usize = "", "As in `global`.";
+        "label_name_length_limit" => label_name_length_limit: usize = "", "As in `global`.";
+        "label_value_length_limit" => label_value_length_limit: usize = "", "As in `global`.";
+        "body_size_limit" => body_size_limit: Size = "", "As in `global`.";
+        "keep_dropped_targets" => keep_dropped_targets: usize = "", "As in `global`.";
+        idle: "track_timestamps_staleness", "enable_compression", "follow_redirects", "basic_auth", "authorization",
+            "http_headers", "metric_relabel_configs", "label_limit", "label_name_length_limit",
+            "label_value_length_limit";
+        unsupported: "oauth2", "bearer_token", "bearer_token_file", "tls_config", "proxy_url", "no_proxy",
+            "proxy_from_environment", "proxy_connect_header", "scrape_protocols", "fallback_scrape_protocol",
+            "scrape_native_histograms", "always_scrape_classic_histograms", "scrape_classic_histograms",
+            "convert_classic_histograms_to_nhcb", "native_histogram_bucket_limit",
+            "native_histogram_min_bucket_factor", "scrape_failure_log_file", "metric_name_validation_scheme",
+            "metric_name_escaping_scheme", "extra_scrape_metrics", "aws_sd_configs", "azure_sd_configs",
+            "consul_sd_configs", "digitalocean_sd_configs", "dns_sd_configs", "docker_sd_configs",
+            "dockerswarm_sd_configs", "ec2_sd_configs", "eureka_sd_configs", "gce_sd_configs",
+            "hetzner_sd_configs", "ionos_sd_configs", "kubernetes_sd_configs", "kuma_sd_configs",
+            "lightsail_sd_configs", "linode_sd_configs", "marathon_sd_configs", "nerve_sd_configs",
+            "nomad_sd_configs", "openstack_sd_configs", "ovhcloud_sd_configs", "puppetdb_sd_configs",
+            "scaleway_sd_configs", "serverset_sd_configs", "stackit_sd_configs", "triton_sd_configs",
+            "uyuni_sd_configs", "vultr_sd_configs";
+    }
+
+    /// Targets named in the file.
+    StaticKeys<'n> "an entry of `static_configs`" {
+        "targets" => targets: Vec<At<'n, String>> = "", "Addresses: `host` or `host:port`.";
+        "labels" => labels: Labels = "", "Labels of all of them.";
+    }
+
+    /// Targets named in other files.
+    FileSdKeys<'n> "an entry of `file_sd_configs`" {
+        "files" => files: Vec<At<'n, String>> = "", "Paths of YAML or JSON files; the last part may have `*`. A relative one starts at the configuration file.";
+        "refresh_interval" => refresh_interval: Duration = "5m", "How often files are read even if nothing seems to have changed. Changes are looked for every second.";
+    }
+
+    /// Targets named by a server.
+    HttpSdKeys<'n> "an entry of `http_sd_configs`" {
+        "url" => url: String = "", "Where the list is. Needed.";
+        "refresh_interval" => refresh_interval: Duration = "1m", "How often it is asked for, and the longest an answer may take.";
+        "basic_auth" => basic_auth: BasicAuthKeys<'n> = "", "As in a job.";
+        "authorization" => authorization: AuthorizationKeys<'n> = "", "As in a job.";
+        "http_headers" => http_headers: Named<HeaderKeys<'n>> = "", "As in a job.";
+        unsupported: "oauth2", "tls_config", "proxy_url", "no_proxy", "proxy_from_environment",
+            "proxy_connect_header", "follow_redirects", "enable_http2", "bearer_token", "bearer_token_file";
+    }
+
+    /// A name and a password.
+    BasicAuthKeys<'n> "`basic_auth`" {
+        "username" => username: String = "", "The name.";
+        "username_file" => username_file: PathBuf = "", "A file with the name, read at every use.";
+        "password" => password: Secret = "", "The password.";
+        "password_file" => password_file: PathBuf = "", "A file with the password, read at every use.";
+    }
+
+    /// An `Authorization` header.
+    AuthorizationKeys<'n> "`authorization`" {
+        "type" => kind: String = "Bearer", "What kind of credentials they are.";
+        "credentials" => credentials: Secret = "", "The credentials.";
+        "credentials_file" => credentials_file: PathBuf = "", "A file with the credentials, read at every use.";
+    }
+
+    /// A header.
+    HeaderKeys<'n> "an entry of `http_headers`" {
+        "values" => values: Vec<String> = "", "Its values.";
+        "secrets" => secrets: Vec<Secret> = "", "Values that are shown to nobody.";
+        "files" => files: Vec<PathBuf> = "", "Files with a value each, read at every use.";
+    }
+
+    /// A rule on labels.
+    RelabelKeys<'n> "an entry of `relabel_configs` and `metric_relabel_configs`" {
+        "action" => action: Action = "replace", "replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase or uppercase.";
+        "source_labels" => source_labels: Vec<String> = "", "The labels whose values, joined, are looked at.";
+        "separator" => separator: String = ";", "What stands between the values.";
+        "regex" => regex: String = "(.*)", "The expression that the whole is matched against.";
+        "modulus" => modulus: u64 = "", "What `hashmod` divides by.";
+        "target_label" => target_label: String = "", "The label that is written.";
+        "replacement" => replacement: String = "$1", "What is written; `$1` and `${name}` are groups of the expression.";
+    }
+
+    /// A rule that reduces series.
+    AggregateKeys<'n> "an entry of `aggregate`" {
+        "name" => name: String = "", "What messages and counters call the rule; its number if nothing is said.";
+        "output_name" => output_name: String = "", "Stands before `_<output>` in the names of the results, in place of the metric and the rule.";
+        "match" => selector: String = "{}", "Which series: a selector such as `http_requests_total{code!=\"200\"}`.";
+        "by" => by: Vec<String> = "", "The labels that the results keep.";
+        "without" => without: Vec<String> = "", "The labels that the results lose. Not together with `by`.";
+        "interval" => interval: Duration = "", "How often there is a result: whole seconds. Needed.";
+        "outputs" => outputs: Vec<At<'n, String>> = "", "total, increase, rate, sum, min, max, avg, count, last, stddev, quantiles(0.5, …) or histogram(0.1, …). Needed.";
+        "keep_input" => keep_input: bool = "false", "Export the series too.";
+        "staleness" => staleness: Duration = "", "After how long without a sample a series is forgotten; twice the interval and at least five minutes if nothing is said.";
+        "ignore_first" => ignore_first: bool = "true", "The first sample of a counter is only what later ones are compared with.";
+        "max_groups" => max_groups: usize = "1000", "The most groups; the rest share `(other)`.";
+        "topk" => topk: TopKeys<'n> = "", "Which groups keep labels of their own.";
+    }
+
+    /// The largest groups.
+    TopKeys<'n> "`topk`" {
+        "k" => k: usize = "", "How many. Needed.";
+        "by" => by: String = "", "What makes a group large: increase, sum, max, count or last. Needed.";
+    }
+
+    /// What the agent may use.
+    LimitKeys<'n> "`limits`" {
+        "body_bytes" => body_bytes: Size = "64MiB", "The largest body of a scrape where no `body_size_limit` is said.";
+        "targets" => targets: usize = "100000", "The most targets over all jobs; those beyond it are not scraped, and counted.";
+        "dropped_targets" => dropped_targets: usize = "1000", "How many targets that relabelling dropped are kept for `/api/v1/targets`, a job.";
+        "series" => series: usize = "1000000", "The most scraped series; those beyond it are refused, and counted.";
+        "series_per_target" => series_per_target: usize = "200000", "The most series of a target; those beyond it are refused, and counted.";
+        "arena_bytes" => arena_bytes: Size = "512MiB", "The memory for names and labels.";
+        "windows" => windows: usize = "4", "How many windows there are for those that read them.";
+        idle: "series", "series_per_target", "arena_bytes", "windows";
+    }
+
+    /// The agent's own HTTP server.
+    ServerKeys<'n> "`server`" {
+        "listen" => listen: SocketAddr = "127.0.0.1:9435", "Where it listens; `--listen`.";
+        "allow_remote" => allow_remote: bool = "false", "Serve other hosts too. Nothing asks who they are; `--allow-remote`.";
+        "socket" => socket: PathBuf = "", "A Unix socket that also takes changes; `--socket`.";
+        "linger" => linger: Delay = "0s", "How long the last window can still be read after the signal to end; `--linger`.";
+    }
+}
