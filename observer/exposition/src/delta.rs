@@ -5,18 +5,17 @@
 //! of the body through the full parser, which repairs what is remembered.
 
 mod common;
-mod cpu;
 mod declared;
 mod hash;
-mod layout;
+pub(crate) mod layout;
 mod reader;
 mod repair;
-mod walk;
+pub(crate) mod walk;
 
 use std::fmt;
 
 use self::{hash::Hash, layout::Layout, walk::Walked};
-use crate::{Error, Kind, Reason, Sample};
+use crate::{Error, Kind, Reason, Sample, cpu};
 
 /// Where the samples of a body go.
 pub trait Sink {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Error, Reason, name, scan::Cursor};
+use crate::{Error, Reason, bytes, name, scan::Cursor};
 
 /// The checked label block of a sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,11 @@ impl<'a> Labels<'a> {
     /// A block that nobody has checked; what does not parse ends the iteration.
     #[must_use]
     pub const fn unchecked(block: &'a str) -> Self {
+        Self { block, named: false }
+    }
+
+    /// A block without a quoted name that is known to parse.
+    pub(crate) const fn checked(block: &'a str) -> Self {
         Self { block, named: false }
     }
 
@@ -146,7 +151,7 @@ impl<'a> Cursor<'a> {
         let name = if self.peek() == Some(b'"') {
             unescape(self.quoted(quotes)?)
         } else {
-            Cow::Borrowed(self.word(name::label_start, name::label_part))
+            Cow::Borrowed(self.word(name::label_start, bytes::label_end))
         };
         if name.is_empty() {
             return Err(self.fail_at(start, Reason::LabelName));
@@ -177,7 +182,7 @@ pub fn unescape(raw: &str) -> Cow<'_, str> {
 
 /// As [`unescape`]; `bare` are the characters that a backslash before them stands for.
 pub(crate) fn unescape_all<'a>(raw: &'a str, bare: &[char]) -> Cow<'a, str> {
-    let Some(first) = raw.find('\\') else { return Cow::Borrowed(raw) };
+    let Some(first) = bytes::find(raw.as_bytes(), b'\\') else { return Cow::Borrowed(raw) };
     let mut text = String::with_capacity(raw.len());
     text.push_str(&raw[..first]);
     let mut chars = raw[first..].chars();

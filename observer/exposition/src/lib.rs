@@ -6,6 +6,8 @@
 //! [`Writer`] writes either format.
 #![deny(unsafe_code)]
 
+mod bytes;
+mod cpu;
 mod delta;
 mod error;
 mod event;
@@ -13,6 +15,7 @@ mod labels;
 mod name;
 mod number;
 mod openmetrics;
+mod plain;
 mod scan;
 mod text;
 mod write;

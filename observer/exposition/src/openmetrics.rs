@@ -7,6 +7,7 @@ use crate::{
     Error, Event, Exemplar, FamilyInfo, Kind, Reason, Sample,
     labels::{self, Grammar},
     number,
+    plain::{Keyword, Metadata},
     scan::{Cursor, Lines},
 };
 
@@ -23,6 +24,13 @@ pub struct OpenMetrics<'a> {
     /// Names of the families that have begun.
     begun: HashSet<Cow<'a, str>>,
     done: bool,
+}
+
+/// Where the parts of a metadata line start.
+#[derive(Clone, Copy)]
+struct Start {
+    keyword: usize,
+    name: usize,
 }
 
 /// The family the lines belong to at present.
@@ -60,8 +68,7 @@ impl<'a> OpenMetrics<'a> {
             Some(b'#') => self.metadata(cursor),
             Some(_) => {
                 let sample = sample(&mut cursor)?;
-                self.place(&sample, &cursor)?;
-                Ok(Event::Sample(sample))
+                self.place(sample, cursor.number)
             }
         }
     }
@@ -78,42 +85,53 @@ impl<'a> OpenMetrics<'a> {
         cursor.at += 1;
         cursor.gap(GRAMMAR)?;
         let start = cursor.at;
-        let keyword = cursor.token();
-        if !matches!(keyword, "HELP" | "TYPE" | "UNIT") {
-            return Err(cursor.fail_at(start, Reason::Comment));
-        }
+        let keyword = Keyword::of(cursor.token()).ok_or_else(|| cursor.fail_at(start, Reason::Comment))?;
         cursor.gap(GRAMMAR)?;
         let at = cursor.at;
         let name = cursor.metric_name(GRAMMAR)?;
-        self.begin(name.clone(), &cursor, at)?;
-        if self.family.has_samples {
-            return Err(cursor.fail_at(at, Reason::LateMetadata));
-        }
         // The help text may be empty, with or without the blank before it.
-        if cursor.peek().is_some() && !cursor.eat(b' ') {
+        let spaced = cursor.peek().is_none() || cursor.eat(b' ');
+        let start = Start { keyword: start, name: at };
+        self.declare(keyword, name, start, &cursor, spaced)
+    }
+
+    /// A metadata line whose text starts at the cursor; `spaced` if it starts where it may.
+    fn declare(
+        &mut self,
+        keyword: Keyword,
+        name: Cow<'a, str>,
+        start: Start,
+        cursor: &Cursor<'a>,
+        spaced: bool,
+    ) -> Result<Event<'a>, Error> {
+        self.begin(name.clone()).map_err(|reason| cursor.fail_at(start.name, reason))?;
+        if self.family.has_samples {
+            return Err(cursor.fail_at(start.name, Reason::LateMetadata));
+        }
+        if !spaced {
             return Err(cursor.fail(Reason::Space));
         }
         let text = cursor.rest();
         let repeated = match keyword {
-            "HELP" => std::mem::replace(&mut self.family.has_help, true),
-            "TYPE" => std::mem::replace(&mut self.family.has_type, true),
+            Keyword::Help => std::mem::replace(&mut self.family.has_help, true),
+            Keyword::Type => std::mem::replace(&mut self.family.has_type, true),
             _ => std::mem::replace(&mut self.family.has_unit, true),
         };
         if repeated {
-            return Err(cursor.fail_at(start, Reason::Repeated));
+            return Err(cursor.fail_at(start.keyword, Reason::Repeated));
         }
         match keyword {
-            "HELP" => {
+            Keyword::Help => {
                 self.family.help = labels::unescape(text);
                 return Ok(Event::Help { name, text: self.family.help.clone() });
             }
-            "TYPE" => self.family.kind = kind(text).ok_or_else(|| cursor.fail(Reason::Type))?,
+            Keyword::Type => self.family.kind = kind(text).ok_or_else(|| cursor.fail(Reason::Type))?,
             _ => self.family.unit = text,
         }
         if !self.family.unit_fits() {
             return Err(cursor.fail(Reason::Unit));
         }
-        if keyword == "TYPE" {
+        if keyword == Keyword::Type {
             Ok(Event::Type { name, kind: self.family.kind })
         } else {
             Ok(Event::Unit { name, unit: text })
@@ -121,26 +139,38 @@ impl<'a> OpenMetrics<'a> {
     }
 
     /// Makes `name` the present family, which it may be already.
-    fn begin(&mut self, name: Cow<'a, str>, cursor: &Cursor<'a>, at: usize) -> Result<(), Error> {
+    fn begin(&mut self, name: Cow<'a, str>) -> Result<(), Reason> {
         if self.family.name == name {
             return Ok(());
         }
         if !self.begun.insert(name.clone()) {
-            return Err(cursor.fail_at(at, Reason::Interleaved));
+            return Err(Reason::Interleaved);
         }
         self.family = Family { name, ..Family::default() };
         Ok(())
     }
 
+    /// A sample of the line with that number, if it may stand there.
+    fn place(&mut self, sample: Sample<'a>, line: usize) -> Result<Event<'a>, Error> {
+        match self.check(&sample) {
+            Ok(()) => Ok(Event::Sample(sample)),
+            Err(reason) => {
+                // Behind the series is the value, the rest is said about the line.
+                let value = if reason == Reason::TypeValue { sample.series.chars().count() + 1 } else { 0 };
+                Err(Error { line, column: value + 1, reason })
+            }
+        }
+    }
+
     /// Finds the sample's family and checks that its type has such a sample.
-    fn place(&mut self, sample: &Sample<'a>, cursor: &Cursor<'a>) -> Result<(), Error> {
+    fn check(&mut self, sample: &Sample<'a>) -> Result<(), Reason> {
         let suffix = sample.name.strip_prefix(&*self.family.name).filter(|_| !self.family.name.is_empty());
         let suffix = match suffix {
             Some(suffix) if suffixes(self.family.kind).contains(&suffix) => suffix,
-            Some("") => return Err(cursor.fail_at(0, Reason::Suffix)),
+            Some("") => return Err(Reason::Suffix),
             // A name of its own: a family without metadata.
             _ => {
-                self.begin(sample.name.clone(), cursor, 0)?;
+                self.begin(sample.name.clone())?;
                 ""
             }
         };
@@ -153,7 +183,7 @@ impl<'a> OpenMetrics<'a> {
             _ => None,
         };
         if needs.is_some_and(|name| sample.labels.value(name).is_none()) {
-            return Err(cursor.fail_at(0, Reason::MissingLabel));
+            return Err(Reason::MissingLabel);
         }
         let value = sample.value;
         let allowed = match (kind, suffix) {
@@ -163,14 +193,14 @@ impl<'a> OpenMetrics<'a> {
             _ => true,
         };
         if !allowed {
-            return Err(cursor.fail_at(sample.series.len() + 1, Reason::TypeValue));
+            return Err(Reason::TypeValue);
         }
         let exemplified = matches!(
             (kind, suffix),
             (Kind::Counter, "_total") | (Kind::Histogram | Kind::GaugeHistogram, "_bucket")
         );
         if sample.exemplar.is_some() && !exemplified {
-            return Err(cursor.fail_at(0, Reason::Exemplar));
+            return Err(Reason::Exemplar);
         }
         Ok(())
     }
@@ -182,6 +212,17 @@ impl<'a> Iterator for OpenMetrics<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
+        }
+        if let Some(sample) = self.lines.plain_sample() {
+            let event = self.place(sample, self.lines.number());
+            self.done |= event.is_err();
+            return Some(event);
+        }
+        if let Some((Metadata { keyword, name, .. }, cursor)) = self.lines.plain_metadata() {
+            let event =
+                self.declare(keyword, Cow::Borrowed(name), Start { keyword: 2, name: 7 }, &cursor, true);
+            self.done |= event.is_err();
+            return Some(event);
         }
         let event = match self.lines.next() {
             Some(line) => line.and_then(|cursor| self.line(cursor)),

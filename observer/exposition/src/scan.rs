@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use crate::{
-    Error, Labels, Reason, Sample,
+    Error, Labels, Reason, Sample, bytes,
     labels::{self, Grammar},
     name, number,
+    plain::{self, Metadata},
 };
 
 /// The lines of a body that is text.
@@ -33,14 +34,34 @@ impl<'a> Lines<'a> {
         self.length - self.rest.len()
     }
 
+    /// The next line if it is a plain sample.
+    #[inline]
+    pub(crate) fn plain_sample(&mut self) -> Option<Sample<'a>> {
+        let (sample, length) = plain::sample(self.rest)?;
+        self.number += 1;
+        self.rest = &self.rest[length..];
+        Some(sample)
+    }
+
+    /// The next line if it is plain metadata, and a cursor before its text.
+    #[inline]
+    pub(crate) fn plain_metadata(&mut self) -> Option<(Metadata<'a>, Cursor<'a>)> {
+        let metadata = plain::metadata(self.rest)?;
+        self.number += 1;
+        let (line, rest) = self.rest.split_at(metadata.length);
+        self.rest = rest;
+        let at = metadata.length - 1 - metadata.text.len();
+        Some((metadata, Cursor { line: &line[..line.len() - 1], at, number: self.number }))
+    }
+
     /// The next line, without its line feed.
     pub(crate) fn next(&mut self) -> Option<Result<Cursor<'a>, Error>> {
         if self.rest.is_empty() && !self.broken {
             return None;
         }
         self.number += 1;
-        let (line, rest) = match self.rest.split_once('\n') {
-            Some(split) => split,
+        let (line, rest) = match bytes::find(self.rest.as_bytes(), b'\n') {
+            Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
             None if self.broken => {
                 let column = self.rest.chars().count() + 1;
                 self.broken = false;
@@ -51,6 +72,11 @@ impl<'a> Lines<'a> {
         };
         self.rest = rest;
         Some(Ok(Cursor { line, at: 0, number: self.number }))
+    }
+
+    /// The number of the line that was read last, from 1.
+    pub(crate) const fn number(&self) -> usize {
+        self.number
     }
 
     /// Whether nothing follows.
@@ -110,16 +136,16 @@ impl<'a> Cursor<'a> {
     /// What stands before the next blank.
     pub(crate) fn token(&mut self) -> &'a str {
         let rest = self.rest();
-        let end = rest.bytes().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(rest.len());
+        let end = bytes::blank(rest.as_bytes());
         self.at += end;
         &rest[..end]
     }
 
-    /// A run of ASCII bytes of one alphabet, empty if the first does not fit.
-    pub(crate) fn word(&mut self, start: fn(u8) -> bool, part: fn(u8) -> bool) -> &'a str {
+    /// A run of ASCII bytes of one alphabet, empty if the first cannot start it; `end` finds its end.
+    pub(crate) fn word(&mut self, start: fn(u8) -> bool, end: fn(&[u8]) -> usize) -> &'a str {
         let rest = self.rest();
         let end = match rest.as_bytes() {
-            [first, tail @ ..] if start(*first) => 1 + tail.iter().take_while(|&&b| part(b)).count(),
+            [first, ..] if start(*first) => end(rest.as_bytes()),
             _ => 0,
         };
         self.at += end;
@@ -157,7 +183,7 @@ impl<'a> Cursor<'a> {
         let name = if self.peek() == Some(b'"') {
             labels::unescape(self.quoted(grammar)?)
         } else {
-            Cow::Borrowed(self.word(name::name_start, name::name_part))
+            Cow::Borrowed(self.word(name::name_start, bytes::name_end))
         };
         if name.is_empty() { Err(self.fail_at(start, Reason::MetricName)) } else { Ok(name) }
     }
@@ -165,7 +191,7 @@ impl<'a> Cursor<'a> {
     /// Name, labels and the value behind them; the cursor stops behind the value.
     pub(crate) fn sample(&mut self, grammar: Grammar) -> Result<Sample<'a>, Error> {
         let start = self.at;
-        let bare = self.word(name::name_start, name::name_part);
+        let bare = self.word(name::name_start, bytes::name_end);
         let mut end = self.at;
         if grammar == Grammar::Text {
             self.skip_blanks();

@@ -7,6 +7,7 @@ use crate::{
     Error, Event, Kind, Reason, Sample, labels,
     labels::Grammar,
     number,
+    plain::{Keyword, Metadata},
     scan::{Cursor, Lines},
 };
 
@@ -33,6 +34,26 @@ impl<'a> Iterator for Text<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
+            if let Some(sample) = self.lines.plain_sample() {
+                return Some(Ok(Event::Sample(sample)));
+            }
+            if let Some((Metadata { keyword, name, text, .. }, cursor)) = self.lines.plain_metadata() {
+                let event = match (keyword, kind(text)) {
+                    (Keyword::Help, _) => {
+                        Event::Help { name: Cow::Borrowed(name), text: unescape_help(text) }
+                    }
+                    (Keyword::Type, Some(kind)) => Event::Type { name: Cow::Borrowed(name), kind },
+                    (Keyword::Type, None) => match metadata(keyword, Cow::Borrowed(name), cursor) {
+                        Ok(event) => event,
+                        Err(error) => {
+                            self.failed = true;
+                            return Some(Err(error));
+                        }
+                    },
+                    (Keyword::Unit, _) => continue,
+                };
+                return Some(Ok(event));
+            }
             let event = self.lines.next()?.and_then(line).transpose();
             self.failed = matches!(event, Some(Err(_)));
             if event.is_some() {
@@ -58,29 +79,37 @@ fn comment(mut cursor: Cursor<'_>) -> Result<Option<Event<'_>>, Error> {
     if !cursor.skip_blanks() {
         return Ok(None);
     }
-    let keyword = cursor.token();
-    if !matches!(keyword, "HELP" | "TYPE") {
+    let Some(keyword @ (Keyword::Help | Keyword::Type)) = Keyword::of(cursor.token()) else {
         return Ok(None);
-    }
+    };
     cursor.skip_blanks();
     let name = cursor.metric_name(Grammar::Text)?;
     if !cursor.skip_blanks() && cursor.peek().is_some() {
         return Err(cursor.fail(Reason::MetricName));
     }
-    if keyword == "HELP" {
-        return Ok(Some(Event::Help { name, text: unescape_help(cursor.rest()) }));
+    metadata(keyword, name, cursor).map(Some)
+}
+
+/// A line of `# HELP` or `# TYPE` whose text starts at the cursor.
+fn metadata<'a>(keyword: Keyword, name: Cow<'a, str>, mut cursor: Cursor<'a>) -> Result<Event<'a>, Error> {
+    if keyword == Keyword::Help {
+        return Ok(Event::Help { name, text: unescape_help(cursor.rest()) });
     }
     let start = cursor.at;
-    let kind = match cursor.token() {
+    let kind = kind(cursor.token()).ok_or_else(|| cursor.fail_at(start, Reason::Type))?;
+    end(cursor)?;
+    Ok(Event::Type { name, kind })
+}
+
+fn kind(word: &str) -> Option<Kind> {
+    Some(match word {
         "counter" => Kind::Counter,
         "gauge" => Kind::Gauge,
         "histogram" => Kind::Histogram,
         "summary" => Kind::Summary,
         "untyped" => Kind::Unknown,
-        _ => return Err(cursor.fail_at(start, Reason::Type)),
-    };
-    end(cursor)?;
-    Ok(Some(Event::Type { name, kind }))
+        _ => return None,
+    })
 }
 
 /// A sample line that starts at the cursor.

@@ -428,18 +428,18 @@ fn start(body: &str, lines: usize) -> String {
 
 #[test]
 fn changed_real_bodies_in_text() {
-    campaign(Dialect::Text, &[NODE_0, NODE_1, PROMETHEUS], 600, 1);
+    campaign(Dialect::Text, &[NODE_0, NODE_1, PROMETHEUS], 300, 1);
     let short: Vec<String> = [NODE_0, NODE_1, PROMETHEUS].map(|body| start(body, 60)).to_vec();
-    campaign(Dialect::Text, &short.iter().map(String::as_str).collect::<Vec<_>>(), 12_000, 2);
+    campaign(Dialect::Text, &short.iter().map(String::as_str).collect::<Vec<_>>(), 5_000, 2);
 }
 
 #[test]
 fn changed_real_bodies_in_openmetrics() {
     let bodies = [NODE_0, NODE_1, PROMETHEUS].map(to_openmetrics);
-    campaign(Dialect::OpenMetrics, &bodies.each_ref().map(String::as_str), 600, 3);
+    campaign(Dialect::OpenMetrics, &bodies.each_ref().map(String::as_str), 300, 3);
     let short = [NODE_0, NODE_1, PROMETHEUS].map(|body| to_openmetrics(&start(body, 60)));
-    campaign(Dialect::OpenMetrics, &short.each_ref().map(String::as_str), 6_000, 4);
-    campaign(Dialect::OpenMetrics, &[ALL_TYPES], 12_000, 5);
+    campaign(Dialect::OpenMetrics, &short.each_ref().map(String::as_str), 3_000, 4);
+    campaign(Dialect::OpenMetrics, &[ALL_TYPES], 6_000, 5);
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn small_bodies_in_text() {
         "# TYPE a_total counter\na_total 1\n# HELP a_total x\na_total{x=\"1\"} 2 5\n\n# end",
         "a{x=\"1\"} 1\na{x=\"1\"} 2\n a  3\na 4\n",
     ];
-    campaign(Dialect::Text, BODIES, 20_000, 6);
+    campaign(Dialect::Text, BODIES, 10_000, 6);
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub(super) const NO_SLOT: u32 = u32::MAX;
 /// Arrays side by side rather than one of structs, because the walk over an unchanged body only reads `ends`, and hands
 /// `slots` and `values` on as they are.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Whether there was a body at all.
     pub(super) known: bool,
     /// The body. What stands behind a series is replaced in place if there is room for it, and is [`FILL`] otherwise.

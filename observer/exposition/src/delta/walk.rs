@@ -10,7 +10,7 @@ use super::{
 use crate::{Sample, number, openmetrics, scan::Cursor, text};
 
 /// How far a body is as it was.
-pub(super) enum Walked {
+pub(crate) enum Walked {
     /// To its end; everything is reported.
     All,
     /// Up to this record, whose line is not there or is another. The records before it are reported.
@@ -19,7 +19,7 @@ pub(super) enum Walked {
 
 /// Walks a body along the layout of the one before, reports the samples and remembers their values.
 #[inline(always)]
-pub(super) fn walk<S: Sink>(
+pub(crate) fn walk<S: Sink>(
     dialect: Dialect,
     layout: &mut Layout,
     body: &[u8],
