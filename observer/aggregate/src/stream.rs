@@ -88,8 +88,6 @@ pub trait Sink {
 /// What an engine left out, and what it noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Samples of series that some rule takes in.
-    pub samples: u64,
     /// Samples left out because they were NaN or infinite.
     pub not_finite: u64,
     /// Stale markers.
@@ -170,8 +168,9 @@ impl Engine {
             return self.leave_out(stale);
         }
         let Some((step, groups)) = self.members.step(membership, value, self.tick) else { return };
-        self.stats.samples += 1;
-        self.stats.resets += u64::from(step.counter && step.fell);
+        if step.fell && step.counter {
+            self.stats.resets += 1;
+        }
         for &group in groups {
             let hot = &mut self.groups.hot[group as usize];
             if step.counter {

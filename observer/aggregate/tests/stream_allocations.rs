@@ -74,7 +74,7 @@ fn sixty_warm_windows_allocate_nothing() {
         }
         for (at, &membership) in series.iter().enumerate() {
             // Pods fall silent in turns, so that selections and series change in warm windows too.
-            if (at as u64 + window / 8) % 5 != 0 {
+            if !(at as u64 + window / 8).is_multiple_of(5) {
                 let value = f64::from(random.below(1 << 30) as u32) / f64::from(1 << random.below(30));
                 engine.observe(membership, value, random.once_in(100));
             }

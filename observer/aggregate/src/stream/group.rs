@@ -159,7 +159,9 @@ impl Detail {
             sketch.add(value);
         }
         if !self.buckets.is_empty() {
-            self.buckets[self.bounds.partition_point(|&bound| bound < value)] += 1;
+            // Without branches: a dozen comparisons cost less than one jump that was not foreseen.
+            let below: usize = self.bounds.iter().map(|&bound| usize::from(bound < value)).sum();
+            self.buckets[below] += 1;
         }
     }
 

@@ -102,7 +102,7 @@ impl Naive {
                     value - last
                 }
             }
-            _ if !self.rule.ignore_first && self.tick - 1 >= staleness => value,
+            _ if !self.rule.ignore_first && self.tick > staleness => value,
             _ => 0.0,
         };
         series.last = Some((self.tick, value));
