@@ -77,7 +77,7 @@ const RULES: [Rule; 8] = [
 const FOREIGN: [&str; 3] = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
 
 /// Where `unsafe` has a reason to be. Each block there says why its precondition holds.
-const UNSAFE: [&str; 9] = [
+const UNSAFE: [&str; 10] = [
     // Everything a kernel program does with a pointer or a helper.
     "observer-ebpf/src",
     // Raw system calls that aya has no wrapper for.
