@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use observer_aggregate::window::Window;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
@@ -29,7 +30,6 @@ use crate::{
     shard::{self, Command},
     shutdown::Signals,
     telemetry::Telemetry,
-    window::Published,
 };
 
 /// How long a change of level may take before whoever asked is told that it did not happen.
@@ -77,20 +77,17 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
         false => load(&args, &telemetry).await,
     };
     let node = (!args.no_node).then(|| Node::new(&args.proc, &node::Options::default()));
-    let (windows, published) = watch::channel(Arc::new(Published::default()));
+    let (windows, published) = watch::channel(Arc::new(Window::default()));
     let (commands, orders) = sync_channel(16);
     let (stop_scrapes, stopping) = watch::channel(());
-    let scraper = Arc::new(Scraper::spawn(&config.jobs, &telemetry, closed(stopping)));
+    let scraper = Arc::new(Scraper::spawn(&config.jobs, args.series, &telemetry, closed(stopping)));
     let shard = shard::spawn(shard::Parts {
         capture,
         node,
         telemetry: Arc::clone(&telemetry),
-        targets: boxed(&scraper, Scraper::snapshots),
-        progress: boxed(&scraper, |s| {
-            let progress = s.progress();
-            (progress.due, progress.done)
-        }),
+        scraper: Arc::clone(&scraper),
         windows,
+        pool: args.windows.into(),
         commands: orders,
         groups: args.tcp_groups,
     })

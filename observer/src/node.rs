@@ -129,7 +129,7 @@ impl Node {
     pub(crate) fn read(
         &mut self,
         now_ms: i64,
-        is_scraped: impl Fn(&str) -> bool,
+        mut is_scraped: impl FnMut(&str) -> bool,
     ) -> impl Iterator<Item = &Family> {
         let Self { collectors, states, yields } = self;
         for collector in &mut *collectors {
@@ -153,7 +153,7 @@ impl Collector {
         Self { definition, labels, files: (definition.open)(root), readings, state: State::Ready }
     }
 
-    fn read(&mut self, now_ms: i64, is_scraped: impl Fn(&str) -> bool) {
+    fn read(&mut self, now_ms: i64, mut is_scraped: impl FnMut(&str) -> bool) {
         let Self { definition: Definition { name, tables, open: _ }, labels: _, files, readings, state } =
             self;
         if is_scraped(tables[0][0].name) {

@@ -1,5 +1,6 @@
 //! Scraping: one task a target, one snapshot a scrape.
 
+mod budget;
 mod decode;
 mod http;
 mod labels;
@@ -15,13 +16,15 @@ use std::{
     time::Duration,
 };
 
+use observer_aggregate::window::{Source, Window};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
-use self::target::{Failure, Worker};
+use self::budget::Budget;
+use self::target::{Failure, Shared, Worker};
 use crate::{
     clock,
     config::{Job, Target},
@@ -32,9 +35,17 @@ use crate::{
 /// The running scrapes.
 #[derive(Debug)]
 pub(crate) struct Scraper {
-    snapshots: Vec<watch::Receiver<Arc<TargetSnapshot>>>,
+    targets: Vec<Handle>,
     counters: Arc<Counters>,
+    budget: Arc<Budget>,
     supervisor: JoinHandle<()>,
+}
+
+/// A target, as others see it.
+#[derive(Debug)]
+struct Handle {
+    core: Shared,
+    snapshot: watch::Receiver<Arc<TargetSnapshot>>,
 }
 
 /// What the targets count together.
@@ -50,6 +61,7 @@ struct Counters {
     body_bytes: Counter,
     duplicates: Counter,
     over_limit: Counter,
+    over_budget: Counter,
 }
 
 impl Counters {
@@ -66,6 +78,7 @@ impl Counters {
             body_bytes: telemetry.scrape_body_bytes.clone(),
             duplicates: refused("duplicate"),
             over_limit: refused("sample_limit"),
+            over_budget: refused("series_limit"),
         }
     }
 }
@@ -83,11 +96,13 @@ impl Scraper {
     /// Starts to scrape every target of the jobs, until `shutdown`.
     pub(crate) fn spawn(
         jobs: &[Job],
+        series_limit: usize,
         telemetry: &Telemetry,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let counters = Arc::new(Counters::new(telemetry));
-        let mut snapshots = Vec::new();
+        let budget = Arc::new(Budget::new(series_limit));
+        let mut targets = Vec::new();
         let mut tasks = JoinSet::new();
         let (now, wall_ns) = (clock::monotonic(), clock::wall_ns());
         for job in jobs {
@@ -95,27 +110,56 @@ impl Scraper {
             for target in &job.targets {
                 let interval = job.settings.interval;
                 let first = now + until_first(phase(target, interval), interval, wall_ns);
-                let (worker, snapshot) = Worker::new(
+                let (worker, core, snapshot) = Worker::new(
                     Arc::clone(&name),
                     Arc::new(target.clone()),
                     job.settings,
                     Arc::clone(&counters),
+                    &budget,
                 );
                 tasks.spawn(worker.run(first));
-                snapshots.push(snapshot);
+                targets.push(Handle { core, snapshot });
             }
         }
-        telemetry.scrape_targets.set(i64::try_from(snapshots.len()).unwrap_or(i64::MAX));
+        telemetry.scrape_targets.set(i64::try_from(targets.len()).unwrap_or(i64::MAX));
         let supervisor = tokio::spawn(async move {
             shutdown.await;
             tasks.shutdown().await;
         });
-        Self { snapshots, counters, supervisor }
+        Self { targets, counters, budget, supervisor }
     }
 
     /// What the last scrape of each target gave, in the order of the configuration.
     pub(crate) fn snapshots(&self) -> Vec<Arc<TargetSnapshot>> {
-        self.snapshots.iter().map(|snapshot| Arc::clone(&snapshot.borrow())).collect()
+        self.targets.iter().map(|target| Arc::clone(&target.snapshot.borrow())).collect()
+    }
+
+    /// Gives every target's series and values to a window.
+    pub(crate) fn take(&self, window: &mut Window) {
+        for target in &self.targets {
+            window.take(Source::Scrape, &mut target.core.lock().block);
+        }
+    }
+
+    /// Series there are, and series there may be.
+    pub(crate) fn series(&self) -> (usize, usize) {
+        self.budget.used_of()
+    }
+
+    /// Heap memory of all targets' series and readers, in bytes: used, and reserved.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let each = self.targets.iter().map(|target| target.core.lock().memory());
+        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Rises when a series of a target comes or goes.
+    pub(crate) fn changes(&self) -> u64 {
+        self.targets.iter().map(|target| target.core.lock().block.changes()).sum()
+    }
+
+    /// Whether a target shows a family of that name (without `_total`).
+    pub(crate) fn shows(&self, name: &str) -> bool {
+        self.targets.iter().any(|target| target.core.lock().block.shows(name))
     }
 
     /// The progress of now.

@@ -17,6 +17,7 @@ use std::{
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use observer_aggregate::window::Window;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, UnixListener},
@@ -25,15 +26,11 @@ use tokio::{
 };
 
 use self::{page::Pages, patience::Patient, route::Door};
-use crate::{
-    bpf::Level,
-    telemetry::Telemetry,
-    window::{Published, TargetSnapshot},
-};
+use crate::{bpf::Level, telemetry::Telemetry, window::TargetSnapshot};
 
 /// What the server shows.
 pub(crate) struct State {
-    pub(crate) windows: watch::Receiver<Arc<Published>>,
+    pub(crate) windows: watch::Receiver<Arc<Window>>,
     /// The targets' last scrapes.
     pub(crate) targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
     /// What the Unix socket controls.
@@ -80,7 +77,7 @@ impl Default for Limits {
 
 impl State {
     pub(crate) fn new(
-        windows: watch::Receiver<Arc<Published>>,
+        windows: watch::Receiver<Arc<Window>>,
         targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
         control: Box<dyn Control>,
         external_labels: Vec<(String, String)>,

@@ -5,9 +5,10 @@ mod listen;
 mod lost;
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc,
+        atomic::Ordering::Relaxed,
         mpsc::{Receiver, SyncSender, TryRecvError},
     },
     thread,
@@ -15,7 +16,13 @@ use std::{
 };
 
 use observer_abi::{record::RecordKind, totals::Totals};
-use observer_aggregate::{family::Family, tcp::Table};
+use observer_aggregate::{
+    family::Family,
+    series::Block,
+    tcp::Table,
+    window::{Pool, Source, Window},
+};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
 use crate::{
@@ -24,8 +31,8 @@ use crate::{
     decode::{self, Record},
     metrics::tcp,
     node::Node,
+    scrape::{Progress, Scraper},
     telemetry::{Reader, Telemetry},
-    window::{Group, Published, Source, TargetSnapshot},
 };
 use kernel::Families;
 use listen::Listeners;
@@ -50,11 +57,10 @@ pub(crate) struct Parts {
     pub(crate) capture: Option<(Programs, Ring)>,
     pub(crate) node: Option<Node>,
     pub(crate) telemetry: Arc<Telemetry>,
-    /// The targets' last scrapes.
-    pub(crate) targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
-    /// Scrapes due and done since the start.
-    pub(crate) progress: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
-    pub(crate) windows: watch::Sender<Arc<Published>>,
+    pub(crate) scraper: Arc<Scraper>,
+    pub(crate) windows: watch::Sender<Arc<Window>>,
+    /// How many windows go round.
+    pub(crate) pool: usize,
     pub(crate) commands: Receiver<Command>,
     /// The most label groups of the TCP families.
     pub(crate) groups: usize,
@@ -73,12 +79,40 @@ struct Shard {
     node: Option<Node>,
     telemetry: Arc<Telemetry>,
     reader: Reader,
-    targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
-    progress: Box<dyn Fn() -> (u64, u64) + Send + Sync>,
-    windows: watch::Sender<Arc<Published>>,
+    scraper: Arc<Scraper>,
+    pool: Pool,
+    node_block: Block,
+    own_block: Block,
+    shown: Shown,
+    windows: watch::Sender<Arc<Window>>,
     commands: Receiver<Command>,
     /// Scrapes due and done when the last window closed.
     scrapes: (u64, u64),
+}
+
+/// Which families targets show, for collectors that then are silent: asked again only when series have come or gone.
+#[derive(Default)]
+struct Shown {
+    changes: u64,
+    answers: HashMap<String, bool>,
+}
+
+impl Shown {
+    fn refresh(&mut self, changes: u64) {
+        if self.changes != changes {
+            self.changes = changes;
+            self.answers.clear();
+        }
+    }
+
+    fn ask(&mut self, name: &str, scraper: &Scraper) -> bool {
+        if let Some(answer) = self.answers.get(name) {
+            return *answer;
+        }
+        let answer = scraper.shows(name);
+        self.answers.insert(name.to_owned(), answer);
+        answer
+    }
 }
 
 /// The kernel side and what was made of it.
@@ -87,6 +121,7 @@ struct Capture {
     ring: Ring,
     table: Table,
     listeners: Listeners,
+    block: Block,
     lost: Lost,
     totals: Totals,
     buffer: Vec<u8>,
@@ -96,20 +131,35 @@ struct Capture {
 
 impl Shard {
     fn new(parts: Parts) -> Self {
-        let Parts { capture, node, telemetry, targets, progress, windows, commands, groups } = parts;
+        let Parts { capture, node, telemetry, scraper, windows, pool, commands, groups } = parts;
         telemetry.tcp_groups_limit.set(i64::try_from(groups).unwrap_or(i64::MAX));
         let capture = capture.map(|(programs, ring)| Capture {
             programs,
             ring,
             table: Table::new(groups),
             listeners: Listeners::default(),
+            block: Block::default(),
             lost: Lost::default(),
             totals: Totals::default(),
             buffer: vec![0; 64 << 10],
             window_began_ns: 0,
         });
         let reader = Reader::new(Arc::clone(&telemetry));
-        Self { capture, node, telemetry, reader, targets, progress, windows, commands, scrapes: (0, 0) }
+        let (node_block, own_block, pool) = (Block::default(), Block::default(), Pool::new(pool));
+        Self {
+            capture,
+            node,
+            telemetry,
+            reader,
+            scraper,
+            pool,
+            node_block,
+            own_block,
+            shown: Shown::default(),
+            windows,
+            commands,
+            scrapes: (0, 0),
+        }
     }
 
     fn run(mut self) {
@@ -180,41 +230,76 @@ impl Shard {
         }
     }
 
-    /// Closes the window that ends at `end_ns` (wall clock) and publishes it.
+    /// Closes the window that ends at `end_ns` (wall clock) and publishes it. If readers hold every window, it stays open.
     fn close(&mut self, end_ns: u64, complete: bool) {
-        let targets = (self.targets)();
-        let mut groups = Vec::with_capacity(3 + targets.len());
         let mut completeness = 1.0_f64;
         if let Some(capture) = &mut self.capture {
-            let (families, share) = capture.close(&self.telemetry);
-            completeness = completeness.min(share);
-            groups.push(Group { name: Source::Kernel, families: Arc::new(families) });
+            completeness = completeness.min(capture.close(&self.telemetry));
         }
         let end_ms = i64::try_from(end_ns / 1_000_000).unwrap_or(i64::MAX);
         if let Some(node) = &mut self.node {
-            let scraped: HashSet<&str> =
-                targets.iter().flat_map(|t| t.families.iter()).map(|f| f.name.as_ref()).collect();
-            let families: Vec<Family> = node.read(end_ms, |name| scraped.contains(name)).cloned().collect();
-            groups.push(Group { name: Source::Node, families: Arc::new(families) });
+            let (scraper, shown) = (&self.scraper, &mut self.shown);
+            shown.refresh(scraper.changes());
+            let families: Vec<&Family> = node.read(end_ms, |name| shown.ask(name, scraper)).collect();
+            self.node_block.read(families.into_iter());
         }
         completeness = completeness.min(self.scrapes_done());
         self.telemetry.windows.inc();
         self.telemetry.window_completeness.set(completeness);
-        let families: Vec<Family> = self.reader.read().cloned().collect();
-        groups.push(Group { name: Source::Agent, families: Arc::new(families) });
-        // Last: where an exporter uses a name of ours, ours decides its type.
-        for target in &targets {
-            groups.push(Group { name: Source::Scrape, families: Arc::clone(&target.families) });
+        self.note_memory();
+        let own: Vec<&Family> = self.reader.read().collect();
+        self.own_block.read(own.into_iter());
+        let Self { capture, node, node_block, own_block, scraper, pool, .. } = self;
+        let closed = pool.close(|window| {
+            window.begin(end_ms, complete);
+            if let Some(capture) = capture {
+                window.take(Source::Kernel, &mut capture.block);
+            }
+            if node.is_some() {
+                window.take(Source::Node, node_block);
+            }
+            window.take(Source::Agent, own_block);
+            // Last: where an exporter uses a name of ours, ours decides its type.
+            scraper.take(window);
+        });
+        match closed {
+            Some(window) => drop(self.windows.send_replace(window)),
+            None => log::warn!(
+                "readers hold all {} windows: this one stays open for another second",
+                self.pool.capacity()
+            ),
         }
-        let window = Published { window_end_ms: end_ms, groups, complete };
-        self.windows.send_replace(Arc::new(window));
         self.telemetry.window_close.observe(clock::wall_ns().saturating_sub(end_ns));
+    }
+
+    fn note_memory(&self) {
+        let set = |gauge: &Gauge, n: usize| {
+            gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+        };
+        let Telemetry {
+            arena_used, arena_capacity, pool_capacity, pool_in_use, series, series_limit, ..
+        } = &*self.telemetry;
+        let (used, limit) = self.scraper.series();
+        set(series, used);
+        set(series_limit, limit);
+        let blocks =
+            [&self.node_block, &self.own_block].into_iter().chain(self.capture.iter().map(|c| &c.block));
+        let (own_used, own_reserved) = blocks.map(Block::memory).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let (used, reserved) = self.scraper.memory();
+        set(arena_used, own_used + used);
+        set(arena_capacity, own_reserved + reserved + self.pool.memory_bytes());
+        set(pool_capacity, self.pool.capacity());
+        set(pool_in_use, self.pool.in_use());
+        let (hits, misses) = self.pool.hits_and_misses();
+        self.telemetry.pool_hits.inner().store(hits, Relaxed);
+        self.telemetry.pool_misses.inner().store(misses, Relaxed);
     }
 
     /// The share of the scrapes due in the last window that were done. One that is under way over the end of a window counts in
     /// the next, as its successor does in the one after.
     fn scrapes_done(&mut self) -> f64 {
-        let (due_before, done_before) = std::mem::replace(&mut self.scrapes, (self.progress)());
+        let Progress { due, done } = self.scraper.progress();
+        let (due_before, done_before) = std::mem::replace(&mut self.scrapes, (due, done));
         let due = self.scrapes.0.saturating_sub(due_before);
         let done = self.scrapes.1.saturating_sub(done_before);
         if due == 0 { 1.0 } else { (done as f64 / due as f64).min(1.0) }
@@ -245,8 +330,8 @@ impl Capture {
         telemetry.late_records.inc_by(late);
     }
 
-    /// Reads everything the kernel has up to now. Returns the families, and the share of the input that arrived.
-    fn close(&mut self, telemetry: &Telemetry) -> (Vec<Family>, f64) {
+    /// Reads everything the kernel has up to now. Returns the share of the input that arrived.
+    fn close(&mut self, telemetry: &Telemetry) -> f64 {
         // The totals before the last records: what is counted then is in the ring, or lost.
         let totals = self.programs.totals().unwrap_or(self.totals);
         self.drain(telemetry);
@@ -266,7 +351,8 @@ impl Capture {
         kernel::groups(&self.table, &mut out);
         kernel::totals(&totals, &self.lost, &mut out);
         self.listeners.write(&mut out);
-        (out.finish(tcp::ROWS), share)
+        self.block.read(out.finish(tcp::ROWS).into_iter());
+        share
     }
 
     fn sweep(&mut self, telemetry: &Telemetry) -> bool {
@@ -290,7 +376,6 @@ impl Capture {
 
     /// Tells how this window went.
     fn note(&mut self, telemetry: &Telemetry, totals: &Totals, swept: bool) -> f64 {
-        use std::sync::atomic::Ordering::Relaxed;
         for kind in RecordKind::ALL {
             telemetry.events.with([kind.as_str()]).inner().store(totals.offered[kind as usize], Relaxed);
         }

@@ -1,58 +1,8 @@
-//! What passes from the sources to the surfaces: the published window, and what is known of each scraped target.
+//! What is known of each scraped target, for the surfaces.
 
 use std::{sync::Arc, time::Duration};
 
-use observer_aggregate::family::Family;
-
 use crate::config::{Settings, Target};
-
-/// The last closed window, as the surfaces show it. Immutable.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Published {
-    /// When the window ended, in milliseconds since the Unix epoch. 0 before the first.
-    pub(crate) window_end_ms: i64,
-    /// What there is to show, in the order of the page.
-    pub(crate) groups: Vec<Group>,
-    /// Whether the window covered its whole second. The one the agent starts in does not.
-    pub(crate) complete: bool,
-}
-
-/// Families of one source. Several groups may have one name, as every target has a group of its own.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    /// What `collect[]=` selects it by.
-    pub(crate) name: Source,
-    /// The families.
-    pub(crate) families: Arc<Vec<Family>>,
-}
-
-/// Where families come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
-    /// The kernel programs.
-    Kernel,
-    /// `/proc`.
-    Node,
-    /// A scraped target.
-    Scrape,
-    /// The agent about itself.
-    Agent,
-}
-
-impl Source {
-    /// Every source, in the order of the page.
-    pub(crate) const ALL: [Self; 4] = [Self::Kernel, Self::Node, Self::Agent, Self::Scrape];
-
-    /// The name in `collect[]=`.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Kernel => "kernel",
-            Self::Node => "node",
-            Self::Scrape => "scrape",
-            Self::Agent => "self",
-        }
-    }
-}
 
 /// What the last scrape of a target gave. Immutable.
 #[derive(Clone, Debug)]
@@ -74,8 +24,9 @@ pub(crate) struct TargetSnapshot {
     /// Scrapes done, failed ones included.
     #[cfg_attr(not(test), expect(dead_code, reason = "what a test waits for; the counters tell the sum"))]
     pub(crate) scrapes: u64,
-    /// The samples, and the synthetic ones such as `up`. Empty before the first scrape.
-    pub(crate) families: Arc<Vec<Family>>,
+    /// What the target shows behind this scrape.
+    #[cfg(test)]
+    pub(crate) families: Vec<observer_aggregate::family::Family>,
 }
 
 /// How a scrape ended.
@@ -98,4 +49,23 @@ impl Health {
             Self::Down => "down",
         }
     }
+}
+
+/// A window with these families.
+#[cfg(test)]
+pub(crate) fn window_of(
+    end_ms: i64,
+    groups: Vec<(observer_aggregate::window::Source, Vec<observer_aggregate::family::Family>)>,
+) -> Arc<observer_aggregate::window::Window> {
+    static WINDOWS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    let serial = WINDOWS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let mut window = observer_aggregate::window::Window::default();
+    window.serial = serial;
+    window.begin(end_ms, true);
+    for (source, families) in groups {
+        let mut block = observer_aggregate::series::Block::default();
+        block.read(families.iter());
+        window.take(source, &mut block);
+    }
+    Arc::new(window)
 }

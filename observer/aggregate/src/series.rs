@@ -5,6 +5,7 @@
 //! series lives, so whoever fills it finds it without looking anything up.
 
 use std::{
+    borrow::Borrow,
     collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
@@ -158,12 +159,14 @@ pub struct Block {
     free: Vec<u32>,
     /// Series that have ended and whose end no window has told yet, by the hash of what they are.
     ending: HashMap<u64, u32>,
-    heads: HashMap<Box<str>, u32>,
+    heads: HashMap<(Box<str>, Kind), u32>,
     births: u32,
     /// The order may have one family in several places.
     scattered: bool,
-    /// All series ended at once.
+    /// All series ended at once, and no window has told it.
     ended: bool,
+    /// All series ended at once, and no values have come since.
+    gone: bool,
     /// Values have come since the last window.
     fresh: bool,
     /// Bytes of label text that belong to no series any more.
@@ -178,7 +181,7 @@ impl Block {
         &self.layout
     }
 
-    /// Rises whenever a series comes or goes.
+    /// Rises whenever a series comes or goes, and when all end or come back.
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.changes
@@ -194,6 +197,15 @@ impl Block {
     #[must_use]
     pub fn times(&self) -> &[i64] {
         &self.times
+    }
+
+    /// Whether a series of the family of that name has a value.
+    #[must_use]
+    pub fn shows(&self, name: &str) -> bool {
+        let mut families = self.layout.families();
+        families.any(|(head, slots)| {
+            *head.name == *name && slots.iter().any(|slot| is_present(self.values[*slot as usize]))
+        })
     }
 
     /// The number of series, those that are ending included.
@@ -225,11 +237,12 @@ impl Block {
         (used, reserved)
     }
 
-    /// The family of that name, made if there is none; type, help and unit are those of the last call.
+    /// The family of that name and type, made if there is none; help and unit are those of the last call.
     pub fn family(&mut self, name: &str, kind: Kind, help: &str, unit: &str) -> u32 {
-        if let Some(&at) = self.heads.get(name) {
+        let key = (Box::from(name), kind);
+        if let Some(&at) = self.heads.get(&key) {
             let head = &self.layout.heads[at as usize];
-            if head.kind != kind || &*head.help != help || &*head.unit != unit {
+            if &*head.help != help || &*head.unit != unit {
                 let head = Head { name: name.into(), kind, help: help.into(), unit: unit.into() };
                 Arc::make_mut(&mut self.layout).heads[at as usize] = Arc::new(head);
                 self.changes += 1;
@@ -239,13 +252,14 @@ impl Block {
         let layout = Arc::make_mut(&mut self.layout);
         layout.heads.push(Arc::new(Head { name: name.into(), kind, help: help.into(), unit: unit.into() }));
         let at = u32::try_from(layout.heads.len() - 1).unwrap_or(u32::MAX);
-        self.heads.insert(name.into(), at);
+        self.heads.insert(key, at);
         at
     }
 
     /// Says that values have come: those of this reading are told as new by the next window.
     pub fn touch(&mut self) {
         self.fresh = true;
+        self.changes += u64::from(std::mem::take(&mut self.gone));
     }
 
     /// Whether values have come since the last window.
@@ -323,8 +337,8 @@ impl Block {
                 *value = STALE;
             }
         }
-        self.ended = true;
-        self.fresh = true;
+        self.changes += 1;
+        (self.ended, self.gone, self.fresh) = (true, true, true);
     }
 
     /// Puts the slots in the order of their source. What the list lacks goes behind the rest of its family.
@@ -378,28 +392,40 @@ impl Block {
         layout.order.retain(|slot| !gone[*slot as usize]);
         self.free.extend(ended);
         self.changes += 1;
-        if self.dead > CHUNK && 2 * self.dead > self.layout.text_bytes() {
+        let families = self.layout.families().count();
+        let text_is_dead = self.dead > CHUNK && 2 * self.dead > self.layout.text_bytes();
+        if text_is_dead || self.layout.heads.len() > 64 + 2 * families {
             self.compact();
         }
     }
 
-    /// Copies the label text that is in use, and lets go of the rest.
+    /// Copies the families and the label text that are in use, and lets go of the rest.
     fn compact(&mut self) {
         let old = Arc::clone(&self.layout);
         let layout = Arc::make_mut(&mut self.layout);
         layout.chunks.clear();
-        for at in 0..old.order.len() {
-            let slot = old.order[at];
-            let text = layout.put_text(old.labels(slot));
-            layout.series[slot as usize].at = text;
+        layout.heads.clear();
+        self.heads.clear();
+        let mut heads = vec![None; old.heads.len()];
+        for &slot in &old.order {
+            let was = old.series[slot as usize].head as usize;
+            let head = *heads[was].get_or_insert_with(|| {
+                let head = &old.heads[was];
+                layout.heads.push(Arc::clone(head));
+                let at = u32::try_from(layout.heads.len() - 1).unwrap_or(u32::MAX);
+                self.heads.insert((head.name.clone(), head.kind), at);
+                at
+            });
+            let at = layout.put_text(old.labels(slot));
+            let series = &mut layout.series[slot as usize];
+            (series.head, series.at) = (head, at);
         }
         self.dead = 0;
     }
 
     /// Takes the values of a reading that tells all of its series every time. The same series as the last time cost no
     /// allocation and no look-up; what is missing has ended.
-    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot elide it in stable Rust")]
-    pub fn read<'f>(&mut self, families: impl Iterator<Item = &'f Family> + Clone) {
+    pub fn read(&mut self, families: impl Iterator<Item = impl Borrow<Family>> + Clone) {
         self.touch();
         if self.read_same(families.clone()) {
             return;
@@ -412,7 +438,7 @@ impl Block {
             .collect();
         let mut slots = Vec::with_capacity(known.len());
         for family in families {
-            let Family { name, kind, help, unit, samples } = family;
+            let Family { name, kind, help, unit, samples } = family.borrow();
             let head = self.family(name, *kind, help, unit);
             for Sample { suffix, labels, value, timestamp_ms } in samples {
                 let identity = identity(head, *suffix, labels);
@@ -434,14 +460,14 @@ impl Block {
     }
 
     /// Takes the values as long as the series are those of the last reading, in its order.
-    #[expect(single_use_lifetimes, reason = "`impl Trait` cannot elide it in stable Rust")]
-    fn read_same<'f>(&mut self, families: impl Iterator<Item = &'f Family>) -> bool {
+    fn read_same(&mut self, families: impl Iterator<Item = impl Borrow<Family>>) -> bool {
         if !self.ending.is_empty() {
             return false;
         }
         let layout = Arc::clone(&self.layout);
         let mut order = layout.order.iter();
-        for Family { name, kind, samples, .. } in families {
+        for family in families {
+            let Family { name, kind, samples, .. } = family.borrow();
             for Sample { suffix, labels, value, timestamp_ms } in samples {
                 let Some(&slot) = order.next() else { return false };
                 let head = layout.head(slot);

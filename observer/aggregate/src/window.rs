@@ -43,6 +43,8 @@ pub struct Window {
     pub end_ms: i64,
     /// Whether the window covered its whole second.
     pub complete: bool,
+    /// The number of the window, counted from 1; 0 before the first.
+    pub serial: u64,
     parts: Vec<Part>,
     values: Vec<f64>,
     times: Vec<i64>,
@@ -75,7 +77,7 @@ pub struct View<'w> {
 impl Window {
     /// Forgets what the window held. It keeps its memory.
     pub fn begin(&mut self, end_ms: i64, complete: bool) {
-        let Self { end_ms: end, complete: whole, parts, values, times } = self;
+        let Self { end_ms: end, complete: whole, serial: _, parts, values, times } = self;
         (*end, *whole) = (end_ms, complete);
         parts.clear();
         values.clear();
@@ -156,7 +158,9 @@ impl Pool {
             return None;
         };
         self.hits += 1;
-        fill(Arc::get_mut(window)?);
+        let free = Arc::get_mut(window)?;
+        free.serial = self.hits;
+        fill(free);
         Some(Arc::clone(window))
     }
 

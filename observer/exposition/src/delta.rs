@@ -14,7 +14,11 @@ pub(crate) mod walk;
 
 use std::fmt;
 
-use self::{hash::Hash, layout::Layout, walk::Walked};
+use self::{
+    hash::Hash,
+    layout::{Layout, NO_SLOT},
+    walk::Walked,
+};
 use crate::{Error, Kind, Reason, Sample, cpu};
 
 /// Where the samples of a body go.
@@ -126,6 +130,11 @@ impl Delta {
     #[must_use]
     pub fn gone(&self) -> &[u32] {
         &self.gone
+    }
+
+    /// The slots of the last body's lines, in its order.
+    pub fn slots(&self) -> impl Iterator<Item = u32> {
+        self.layout.slots.iter().copied().filter(|slot| *slot != NO_SLOT)
     }
 
     /// Heap memory in use.

@@ -5,7 +5,11 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
 };
 
-use observer_aggregate::family::{Family, Kind, Sample, Suffix};
+use observer_aggregate::{
+    family::{Kind, Suffix},
+    series::{Head, NO_TIME, is_present},
+    window::View,
+};
 use observer_exposition::{self as exposition, Format, Header, Labels, Names, Writer, escape};
 
 /// Families ready to write.
@@ -50,10 +54,21 @@ struct Line<'a> {
 
 impl<'a> Page<'a> {
     /// Merges families in their order. The first of a name decides type and help text.
-    pub(crate) fn merge(families: impl IntoIterator<Item = &'a Family>) -> Self {
+    pub(crate) fn merge(views: impl IntoIterator<Item = View<'a>>) -> Self {
         let mut page = Self::default();
-        for family in families {
-            page.add(family);
+        for View { layout, values, times, .. } in views {
+            for (head, slots) in layout.families() {
+                let present = slots.iter().filter(|slot| is_present(values[**slot as usize]));
+                page.add(
+                    head,
+                    present.map(|slot| Line {
+                        suffix: layout.suffix(*slot),
+                        labels: layout.labels(*slot),
+                        value: values[*slot as usize],
+                        timestamp_ms: times.get(*slot as usize).copied().filter(|time| *time != NO_TIME),
+                    }),
+                );
+            }
         }
         page
     }
@@ -126,15 +141,15 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn add(&mut self, family: &'a Family) {
-        let Family { name, kind, help, unit, samples } = family;
-        if samples.is_empty() {
+    fn add(&mut self, head: &'a Head, lines: impl Iterator<Item = Line<'a>> + Clone) {
+        let Head { name, kind, help, unit } = head;
+        if lines.clone().next().is_none() {
             return;
         }
         let several = has_several_names(*kind);
         let suffix = match kind {
-            Kind::Counter if samples.iter().any(|s| s.suffix == Suffix::Total) => Suffix::Total,
-            Kind::Info if samples.iter().any(|s| s.suffix == Suffix::Info) => Suffix::Info,
+            Kind::Counter if lines.clone().any(|line| line.suffix == Suffix::Total) => Suffix::Total,
+            Kind::Info if lines.clone().any(|line| line.suffix == Suffix::Info) => Suffix::Info,
             _ => Suffix::None,
         };
         let at = *self.places.entry(full_name(name, suffix)).or_insert_with(|| {
@@ -144,29 +159,29 @@ impl<'a> Page<'a> {
                 kind: *kind,
                 help,
                 unit,
-                lines: Vec::with_capacity(samples.len()),
+                lines: Vec::new(),
             });
             self.families.len() - 1
         });
         let first = &self.families[at];
         let fits = first.kind == *kind || (!several && !has_several_names(first.kind));
         let (first_kind, first_suffix) = (first.kind, first.suffix);
-        for sample in samples {
+        for line in lines {
             if !fits {
-                self.add_alone(name, sample);
-            } else if !several && sample.suffix == suffix {
-                self.push(at, Line { suffix: first_suffix, ..Line::new(sample) });
-            } else if several || (first_kind == *kind && sample.suffix == Suffix::Created) {
-                self.push(at, Line::new(sample));
+                self.add_alone(name, line);
+            } else if !several && line.suffix == suffix {
+                self.push(at, Line { suffix: first_suffix, ..line });
+            } else if several || (first_kind == *kind && line.suffix == Suffix::Created) {
+                self.push(at, line);
             } else {
-                self.add_alone(name, sample);
+                self.add_alone(name, line);
             }
         }
     }
 
     /// Adds a sample as a family of its own, of unknown type.
-    fn add_alone(&mut self, name: &'a str, sample: &'a Sample) {
-        let at = *self.places.entry(full_name(name, sample.suffix)).or_insert_with_key(|key| {
+    fn add_alone(&mut self, name: &'a str, line: Line<'a>) {
+        let at = *self.places.entry(full_name(name, line.suffix)).or_insert_with_key(|key| {
             self.families.push(Merged {
                 name: key.clone(),
                 suffix: Suffix::None,
@@ -181,7 +196,7 @@ impl<'a> Page<'a> {
         if has_several_names(kind) {
             self.dropped.conflict += 1;
         } else {
-            self.push(at, Line { suffix, ..Line::new(sample) });
+            self.push(at, Line { suffix, ..line });
         }
     }
 
@@ -191,13 +206,6 @@ impl<'a> Page<'a> {
         } else {
             self.dropped.duplicate += 1;
         }
-    }
-}
-
-impl<'a> Line<'a> {
-    fn new(sample: &'a Sample) -> Self {
-        let Sample { suffix, labels, value, timestamp_ms } = sample;
-        Self { suffix: *suffix, labels, value: *value, timestamp_ms: *timestamp_ms }
     }
 }
 

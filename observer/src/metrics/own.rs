@@ -25,8 +25,14 @@ rows! { AGENT_ROWS:
         "The share of the last window's expected input that arrived: records, scrapes due, the sweep. 1 if nothing is missing.";
     WINDOW_CLOSE = Histogram "observer_window_close_seconds", [],
         "How long after the whole second a window was closed and readable.";
-    WINDOWS_BUSY = Counter "observer_windows_busy", [],
-        "Windows that stayed open for another second because readers held every free one.";
+    SERIES = Gauge "observer_series", [], "Scraped series that are held.";
+    SERIES_LIMIT = Gauge "observer_series_limit", [], "How many there may be; more are refused.";
+    ARENA_USED = Gauge "observer_arena_used_bytes", [], "Memory in which series, their values and what is known of bodies stand: in use.";
+    ARENA_CAPACITY = Gauge "observer_arena_capacity_bytes", [], "Memory in which series, their values and what is known of bodies stand: reserved, the windows' included.";
+    POOL_CAPACITY = Gauge "observer_pool_capacity", [], "Windows that go round.";
+    POOL_IN_USE = Gauge "observer_pool_in_use", [], "Windows that somebody holds.";
+    POOL_HITS = Counter "observer_pool_hits", [], "Closes of a window that found a free one.";
+    POOL_MISSES = Counter "observer_pool_misses", [], "Closes of a window that found none free: the window stayed open.";
     SWEEP = Histogram "observer_sweep_seconds", [], "Duration of the sweep over open sockets.";
     SWEEP_SOCKETS = Gauge "observer_sweep_sockets", [], "Sockets the last sweep visited.";
     GROUPS = Gauge "observer_tcp_groups", [], "Label groups of the TCP families in use.";
@@ -37,7 +43,7 @@ rows! { AGENT_ROWS:
         "Scrapes by result: success, connect, timeout, protocol, status, too_large, malformed, skipped.";
     SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
-    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause.";
+    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent; told when the series comes, not every second).";
     PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],
         "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type).";
     HTTP_CONNECTIONS_REFUSED = Counter "observer_http_connections_refused", [], "Connections to the agent's own HTTP server that were over its limit.";

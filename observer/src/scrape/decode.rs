@@ -1,44 +1,42 @@
-//! From a body to families.
+//! From a body to the target's block.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
+use std::sync::Arc;
+
+use observer_aggregate::{
+    family::{self, Suffix},
+    series::Block,
 };
+use observer_exposition::{Delta, Dialect, Error, FamilyInfo, Kind, Sample, Sink, Stats};
 
-use observer_aggregate::family::{self, Family, Suffix};
-use observer_exposition::{self as exposition, Error, Event, Kind};
-
-use super::{http::Format, labels::TargetLabels};
+use super::{
+    budget::Budget,
+    labels::TargetLabels,
+    synthetic::{Report, Synthetic},
+};
 use crate::config::Settings;
 
-/// Decodes the bodies of one target, and knows the series of the one before.
-#[derive(Debug, Default)]
-pub(super) struct Decoder {
+/// What a target has: its series, and the reader that knows which line of a body is which.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) block: Block,
+    reader: Option<(Dialect, Delta)>,
+    synthetic: Synthetic,
+    keeper: Keeper,
+}
+
+/// Decides what becomes of a series that is new.
+#[derive(Debug)]
+struct Keeper {
     labels: TargetLabels,
     honor_labels: bool,
     honor_timestamps: bool,
     sample_limit: usize,
-    /// The series by their text in the body.
-    series: HashMap<Box<str>, Series>,
-    /// The body that is decoded, counted from 1.
-    body: u64,
-}
-
-#[derive(Debug)]
-struct Series {
-    labels: Arc<str>,
-    /// The last body that had the series.
-    body: u64,
+    budget: Arc<Budget>,
+    /// Series of the body that count against the budget.
+    held: usize,
 }
 
 /// What a body has.
-#[derive(Debug, Default)]
-pub(super) struct Decoded {
-    pub(super) families: Vec<Family>,
-    pub(super) counts: Counts,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Sample lines.
@@ -49,6 +47,8 @@ pub(super) struct Counts {
     pub(super) added: usize,
     /// Lines of a series that stood there before.
     pub(super) duplicates: usize,
+    /// Series for which there was no room.
+    pub(super) over_budget: usize,
 }
 
 /// Why a body is refused.
@@ -60,208 +60,167 @@ pub(super) enum DecodeError {
     SampleLimit(usize),
 }
 
-impl Decoder {
-    pub(super) fn new(labels: &[(String, String)], settings: &Settings) -> Self {
+impl Core {
+    pub(super) fn new(labels: &[(String, String)], settings: &Settings, budget: Arc<Budget>) -> Self {
         let Settings { honor_labels, honor_timestamps, sample_limit, .. } = *settings;
         let labels = TargetLabels::new(labels);
-        Self { labels, honor_labels, honor_timestamps, sample_limit, series: HashMap::new(), body: 0 }
+        let mut block = Block::default();
+        let synthetic = Synthetic::new(&mut block, &labels.block());
+        let keeper = Keeper { labels, honor_labels, honor_timestamps, sample_limit, budget, held: 0 };
+        Self { block, reader: None, synthetic, keeper }
     }
 
-    /// Forgets the series, which a scrape that failed has ended.
-    pub(super) fn forget(&mut self) {
-        self.series.clear();
-    }
-
-    /// Decodes a body; an error comes with what was counted up to it.
-    pub(super) fn decode(&mut self, body: &[u8], format: Format) -> Result<Decoded, (DecodeError, Counts)> {
-        self.body += 1;
-        let mut counts = Counts::default();
-        let mut families = Families { format, ..Families::default() };
-        let result = match format {
-            Format::Text => self.read(exposition::text(body), &mut families, &mut counts),
-            Format::OpenMetrics => self.read(exposition::openmetrics(body), &mut families, &mut counts),
-        };
-        match result {
-            Ok(()) => {
-                self.series.retain(|_, series| series.body == self.body);
-                Ok(Decoded { families: families.finish(), counts })
-            }
-            Err(error) => Err((error, counts)),
+    /// Reads a body into the block; an error comes with what was counted up to it, and leaves values of which [`Self::fail`]
+    /// makes an end.
+    pub(super) fn decode(&mut self, body: &[u8], dialect: Dialect) -> Result<Counts, (DecodeError, Counts)> {
+        let Self { block, reader, synthetic, keeper } = self;
+        // An exporter that changes its format starts anew: its lines are others.
+        if reader.as_ref().is_some_and(|(known, _)| *known != dialect) {
+            forget(block, reader, keeper);
         }
-    }
-
-    fn read<'a>(
-        &mut self,
-        events: impl Iterator<Item = Result<Event<'a>, Error>>,
-        families: &mut Families<'a>,
-        counts: &mut Counts,
-    ) -> Result<(), DecodeError> {
-        for event in events {
-            match event.map_err(DecodeError::Parse)? {
-                Event::Help { name, text } => families.declare(name).family.help = text.into_owned().into(),
-                Event::Type { name, kind } => families.declare(name).kind = kind,
-                Event::Unit { name, unit } => families.declare(name).family.unit = unit.to_owned().into(),
-                Event::Sample(sample) => self.sample(&sample, families, counts)?,
-                Event::Eof => {}
-            }
+        let (_, reader) = reader.get_or_insert_with(|| (dialect, Delta::new(dialect)));
+        let limit = keeper.sample_limit;
+        let mut fill = Fill { block, keeper, counts: Counts::default() };
+        let decoded = reader.decode(body, &mut fill);
+        let mut counts = fill.counts;
+        for slot in reader.gone() {
+            block.remove(*slot);
         }
-        Ok(())
-    }
-
-    fn sample<'a>(
-        &mut self,
-        sample: &exposition::Sample<'a>,
-        families: &mut Families<'a>,
-        counts: &mut Counts,
-    ) -> Result<(), DecodeError> {
-        counts.scraped += 1;
-        let labels = match self.series.get_mut(sample.series) {
-            Some(series) if series.body == self.body => {
-                counts.duplicates += 1;
-                return Ok(());
-            }
-            Some(series) => {
-                series.body = self.body;
-                Arc::clone(&series.labels)
-            }
-            None => {
-                counts.added += 1;
-                let labels: Arc<str> = Arc::from(self.labels.join(sample.labels, self.honor_labels));
-                let series = Series { labels: Arc::clone(&labels), body: self.body };
-                self.series.insert(Box::from(sample.series), series);
-                labels
-            }
-        };
-        counts.kept += 1;
-        if self.sample_limit != 0 && counts.kept > self.sample_limit {
-            return Err(DecodeError::SampleLimit(self.sample_limit));
-        }
-        let timestamp_ms = sample.timestamp_ms.filter(|_| self.honor_timestamps);
-        let (family, suffix) = families.place(&sample.name);
-        family.samples.push(family::Sample { suffix, labels, value: sample.value, timestamp_ms });
-        Ok(())
-    }
-}
-
-/// The families of a body, which may come in any order and stand in several places.
-#[derive(Default)]
-struct Families<'a> {
-    format: Format,
-    list: Vec<Declared<'a>>,
-    /// By the name in the body's metadata.
-    places: HashMap<Cow<'a, str>, usize>,
-    /// Those of samples that fit no metadata, by the sample's name.
-    strays: HashMap<String, usize>,
-    last: usize,
-}
-
-struct Declared<'a> {
-    name: Cow<'a, str>,
-    kind: Kind,
-    family: Family,
-}
-
-impl<'a> Families<'a> {
-    /// The family of a metadata line.
-    fn declare(&mut self, name: Cow<'a, str>) -> &mut Declared<'a> {
-        let at = match self.places.entry(name) {
-            Entry::Occupied(place) => *place.get(),
-            Entry::Vacant(place) => {
-                self.list.push(Declared {
-                    name: place.key().clone(),
-                    kind: Kind::Unknown,
-                    family: Family::default(),
-                });
-                *place.insert(self.list.len() - 1)
-            }
-        };
-        self.last = at;
-        &mut self.list[at]
-    }
-
-    /// The family of a sample, and what its name has behind the family's.
-    fn place(&mut self, name: &str) -> (&mut Family, Suffix) {
-        let (at, suffix) = self.find(name).unwrap_or_else(|| (self.stray(name), Suffix::None));
-        self.last = at;
-        (&mut self.list[at].family, suffix)
-    }
-
-    /// The family of samples that fit no metadata.
-    fn stray(&mut self, name: &str) -> usize {
-        if let Some(&at) = self.strays.get(name) {
-            return at;
-        }
-        let owned = name.to_owned();
-        self.list.push(Declared {
-            name: Cow::Owned(owned.clone()),
-            kind: Kind::Unknown,
-            family: Family::default(),
-        });
-        self.strays.insert(owned, self.list.len() - 1);
-        self.list.len() - 1
-    }
-
-    fn find(&self, name: &str) -> Option<(usize, Suffix)> {
-        let fit = |at: usize| {
-            let declared: &Declared<'_> = self.list.get(at)?;
-            Some((at, suffix(self.format, declared.kind, name.strip_prefix(&*declared.name)?)?))
-        };
-        let last = fit(self.last);
-        // Metadata of exactly this name wins over that of a histogram to which the sample could belong.
-        if let Some((at, _)) = last
-            && self.list[at].name == name
-        {
-            return last;
-        }
-        if let Some(exact) = self.places.get(name).and_then(|&at| fit(at)) {
-            return Some(exact);
-        }
-        last.or_else(|| {
-            let (stem, _) = name.rsplit_once('_')?;
-            fit(*self.places.get(stem)?)
-        })
-    }
-
-    /// The families that have samples, under their OpenMetrics names.
-    fn finish(self) -> Vec<Family> {
-        let format = self.format;
-        let declared = self.list.into_iter().filter(|declared| !declared.family.samples.is_empty());
-        declared
-            .map(|Declared { name, kind, mut family }| {
-                family.kind = family_kind(kind);
-                let total = format == Format::Text && kind == Kind::Counter;
-                match name.strip_suffix("_total").filter(|stem| total && !stem.is_empty()) {
-                    Some(stem) => {
-                        family.name = stem.to_owned().into();
-                        for sample in &mut family.samples {
-                            sample.suffix = Suffix::Total;
-                        }
-                    }
-                    None => family.name = name.into_owned().into(),
+        keeper.release(reader.gone().len());
+        match decoded {
+            Ok(Stats { samples, duplicates, layout_changed, .. }) => {
+                (counts.scraped, counts.duplicates) = (count(samples), count(duplicates));
+                if layout_changed {
+                    block.arrange(synthetic.slots().chain(reader.slots()));
                 }
-                family
-            })
-            .collect()
+                if limit != 0 && counts.kept > limit {
+                    return Err((DecodeError::SampleLimit(limit), counts));
+                }
+                Ok(counts)
+            }
+            Err(error) => Err((DecodeError::Parse(error), Counts { scraped: counts.kept, ..counts })),
+        }
+    }
+
+    /// Ends a scrape that went well.
+    pub(super) fn succeed(&mut self, report: &Report) {
+        self.synthetic.write(report, &mut self.block);
+        self.block.touch();
+    }
+
+    /// Ends a scrape that failed: the target's series end, but for those about the scrape itself.
+    pub(super) fn fail(&mut self, report: &Report) {
+        // Touched before: what comes is no series of the target's, and it stays gone.
+        self.block.end_all();
+        self.synthetic.write(report, &mut self.block);
+    }
+
+    /// What there is to show.
+    #[cfg(test)]
+    pub(super) fn families(&self) -> Vec<family::Family> {
+        observer_aggregate::series::families(self.block.layout(), self.block.values(), self.block.times())
+    }
+
+    /// Heap memory of the series and of the reader, in bytes: used, and reserved.
+    pub(super) fn memory(&self) -> (usize, usize) {
+        let (used, reserved) = self.block.memory();
+        let reader = self.reader.as_ref().map_or(0, |(_, reader)| reader.memory_bytes());
+        (used + reader, reserved + reader)
     }
 }
 
-/// Which suffix `rest` is for samples of a type; nothing if the type has no such sample.
-fn suffix(format: Format, kind: Kind, rest: &str) -> Option<Suffix> {
-    let openmetrics = format == Format::OpenMetrics;
-    Some(match (kind, rest) {
-        (Kind::Gauge | Kind::Unknown | Kind::Summary | Kind::StateSet, "") => Suffix::None,
-        // The text format's counters have their whole name in the metadata.
-        (Kind::Counter, "") if !openmetrics => Suffix::None,
-        (Kind::Counter, "_total") if openmetrics => Suffix::Total,
-        (Kind::Counter | Kind::Histogram | Kind::Summary, "_created") if openmetrics => Suffix::Created,
-        (Kind::Histogram | Kind::GaugeHistogram, "_bucket") => Suffix::Bucket,
-        (Kind::Histogram | Kind::Summary, "_sum") => Suffix::Sum,
-        (Kind::Histogram | Kind::Summary, "_count") => Suffix::Count,
-        (Kind::GaugeHistogram, "_gsum") => Suffix::GSum,
-        (Kind::GaugeHistogram, "_gcount") => Suffix::GCount,
-        (Kind::Info, "_info") => Suffix::Info,
-        _ => return None,
-    })
+/// Ends every series of the bodies so far.
+fn forget(block: &mut Block, reader: &mut Option<(Dialect, Delta)>, keeper: &mut Keeper) {
+    if let Some((_, reader)) = reader.take() {
+        for slot in reader.slots() {
+            block.remove(slot);
+        }
+    }
+    keeper.release(keeper.held);
+}
+
+fn count(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.release(self.held);
+    }
+}
+
+impl Keeper {
+    /// Gives so many series back to the budget.
+    fn release(&mut self, series: usize) {
+        let series = series.min(self.held);
+        self.held -= series;
+        self.budget.release(series);
+    }
+}
+
+/// Takes the samples of one body.
+struct Fill<'a> {
+    block: &'a mut Block,
+    keeper: &'a mut Keeper,
+    counts: Counts,
+}
+
+impl Sink for Fill<'_> {
+    fn resolve(&mut self, family: &FamilyInfo<'_>, sample: &Sample<'_>) -> Option<u32> {
+        let Self { block, keeper, counts } = self;
+        // The body will be refused: its series need no room.
+        if keeper.sample_limit != 0 && counts.kept >= keeper.sample_limit {
+            counts.kept += 1;
+            return None;
+        }
+        if !keeper.budget.take() {
+            counts.over_budget += 1;
+            return None;
+        }
+        keeper.held += 1;
+        let labels = keeper.labels.join(sample.labels, keeper.honor_labels);
+        let head = block.family(family.name, family_kind(family.kind), family.help, family.unit);
+        let slot = block.add(head, suffix(family.suffix), &labels);
+        match slot {
+            Some(_) => counts.added += 1,
+            None => keeper.release(1),
+        }
+        slot
+    }
+
+    #[inline]
+    fn value(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
+        self.counts.kept += 1;
+        match timestamp_ms {
+            Some(_) => self.block.set_at(slot, value, timestamp_ms.filter(|_| self.keeper.honor_timestamps)),
+            None if self.block.times().is_empty() => self.block.set(slot, value),
+            None => self.block.set_at(slot, value, None),
+        }
+    }
+
+    #[inline]
+    fn unchanged(&mut self, slots: &[u32], values: &[f64]) {
+        self.counts.kept += slots.len();
+        for (&slot, &value) in slots.iter().zip(values) {
+            self.block.set(slot, value);
+        }
+    }
+}
+
+/// What stands behind a family's name.
+fn suffix(written: &str) -> Suffix {
+    const ALL: [Suffix; 9] = [
+        Suffix::None,
+        Suffix::Total,
+        Suffix::Bucket,
+        Suffix::Sum,
+        Suffix::Count,
+        Suffix::Created,
+        Suffix::Info,
+        Suffix::GSum,
+        Suffix::GCount,
+    ];
+    ALL.into_iter().find(|suffix| suffix.as_str() == written).unwrap_or(Suffix::None)
 }
 
 const fn family_kind(kind: Kind) -> family::Kind {

@@ -11,6 +11,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
+use observer_exposition::Dialect;
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::config::{Settings, Target};
@@ -21,14 +22,6 @@ const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,\
                       text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 const USER_AGENT: &str = concat!("observer/", env!("CARGO_PKG_VERSION"));
-
-/// The format of a body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Format {
-    #[default]
-    Text,
-    OpenMetrics,
-}
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +67,7 @@ impl Client {
     }
 
     /// Fetches the body into `body`, which is emptied first. Cancelling the future closes the connection.
-    pub(super) async fn fetch(&mut self, body: &mut Vec<u8>) -> Result<Format, HttpError> {
+    pub(super) async fn fetch(&mut self, body: &mut Vec<u8>) -> Result<Dialect, HttpError> {
         if let Some(mut connection) = self.connection.take()
             && connection.sender.ready().await.is_ok()
         {
@@ -107,7 +100,7 @@ impl Client {
         &mut self,
         mut connection: Connection,
         body: &mut Vec<u8>,
-    ) -> Result<Format, HttpError> {
+    ) -> Result<Dialect, HttpError> {
         body.clear();
         let response = connection.sender.send_request(self.request()).await.map_err(HttpError::Exchange)?;
         let format = accept(&response)?;
@@ -153,7 +146,7 @@ impl Client {
 }
 
 /// Whether the response has a body that can be read, and in which format.
-fn accept(response: &Response<Incoming>) -> Result<Format, HttpError> {
+fn accept(response: &Response<Incoming>) -> Result<Dialect, HttpError> {
     if response.status() != StatusCode::OK {
         return Err(HttpError::Status(response.status()));
     }
@@ -166,12 +159,12 @@ fn accept(response: &Response<Incoming>) -> Result<Format, HttpError> {
 }
 
 /// Whatever is not OpenMetrics is read as the text format: many small exporters name no type, or a wrong one.
-fn format(content_type: &str) -> Format {
+fn format(content_type: &str) -> Dialect {
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/openmetrics-text") {
-        Format::OpenMetrics
+        Dialect::OpenMetrics
     } else {
-        Format::Text
+        Dialect::Text
     }
 }
 
@@ -199,10 +192,10 @@ mod tests {
     #[test]
     fn only_openmetrics_is_read_as_openmetrics() {
         for (content_type, expected) in [
-            ("application/openmetrics-text; version=1.0.0; charset=utf-8", Format::OpenMetrics),
-            ("Application/OpenMetrics-Text", Format::OpenMetrics),
-            ("text/plain; version=0.0.4", Format::Text),
-            ("", Format::Text),
+            ("application/openmetrics-text; version=1.0.0; charset=utf-8", Dialect::OpenMetrics),
+            ("Application/OpenMetrics-Text", Dialect::OpenMetrics),
+            ("text/plain; version=0.0.4", Dialect::Text),
+            ("", Dialect::Text),
         ] {
             assert_eq!(format(content_type), expected, "{content_type}");
         }

@@ -1,8 +1,8 @@
 //! The series that a scrape makes about itself, as Prometheus makes them.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use observer_aggregate::family::{Family, Sample};
+use observer_aggregate::{family::Family, series::Block};
 
 use crate::metrics::{Metric, target};
 
@@ -33,15 +33,31 @@ const ROWS: [Row; 6] = [
     (target::BODY_SIZE, |r| r.body_bytes),
 ];
 
-/// The families, one series each.
-pub(super) fn families(report: &Report, labels: &Arc<str>) -> impl Iterator<Item = Family> {
-    ROWS.iter().map(move |(metric, value)| Family {
-        samples: vec![Sample {
-            suffix: metric.suffix(),
-            labels: Arc::clone(labels),
-            value: value(report),
-            timestamp_ms: None,
-        }],
-        ..metric.family()
-    })
+/// Their slots in the target's block.
+#[derive(Debug)]
+pub(super) struct Synthetic([u32; ROWS.len()]);
+
+impl Synthetic {
+    /// Adds the series, first of all, so that they win over series of the same name in a body.
+    pub(super) fn new(block: &mut Block, labels: &str) -> Self {
+        Self(ROWS.map(|(metric, _)| {
+            let Family { name, kind, help, unit, .. } = metric.family();
+            let family = block.family(&name, kind, &help, &unit);
+            let slot = block.add(family, metric.suffix(), labels);
+            // Labels too long for any series leave a series without them.
+            slot.or_else(|| block.add(family, metric.suffix(), "")).expect("an empty block is short")
+        }))
+    }
+
+    /// The slots, in the order of the page.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
+        self.0.into_iter()
+    }
+
+    /// Writes what a scrape has shown.
+    pub(super) fn write(&self, report: &Report, block: &mut Block) {
+        for (slot, (_, value)) in self.0.into_iter().zip(&ROWS) {
+            block.set(slot, value(report));
+        }
+    }
 }

@@ -3,9 +3,11 @@
 use std::{
     mem,
     panic::resume_unwind,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
+
+use observer_exposition::Dialect;
 
 use tokio::{
     sync::watch,
@@ -15,11 +17,11 @@ use tokio::{
 
 use super::{
     Counters,
-    decode::{Counts, DecodeError, Decoded, Decoder},
-    http::{Client, Format, HttpError},
-    labels::TargetLabels,
+    budget::Budget,
+    decode::{Core, Counts, DecodeError},
+    http::{Client, HttpError},
     nanos,
-    synthetic::{self, Report},
+    synthetic::Report,
 };
 use crate::{
     clock,
@@ -31,7 +33,7 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(60);
 
 /// The size of a body from which decoding takes milliseconds, in which other tasks of the thread would wait.
-const LARGE: usize = 256 << 10;
+const LARGE: usize = 4 << 20;
 
 /// Why a scrape failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,16 +64,25 @@ impl Failure {
     }
 }
 
+/// A target's series: written by its worker, and taken by whoever closes a window.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Core>>);
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
+        // After a panic in the middle of a body the next scrape writes every value anew.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Scrapes one target.
 #[derive(Debug)]
 pub(super) struct Worker {
     job: Arc<str>,
     target: Arc<Target>,
     settings: Settings,
-    /// The labels of the synthetic series.
-    labels: Arc<str>,
     client: Client,
-    decoder: Decoder,
+    core: Shared,
     body: Vec<u8>,
     scrapes: u64,
     log: Log,
@@ -85,7 +96,8 @@ impl Worker {
         target: Arc<Target>,
         settings: Settings,
         counters: Arc<Counters>,
-    ) -> (Self, watch::Receiver<Arc<TargetSnapshot>>) {
+        budget: &Arc<Budget>,
+    ) -> (Self, Shared, watch::Receiver<Arc<TargetSnapshot>>) {
         let (snapshot, receiver) = watch::channel(Arc::new(TargetSnapshot {
             job: Arc::clone(&job),
             target: Arc::clone(&target),
@@ -95,12 +107,14 @@ impl Worker {
             last_scrape_ms: 0,
             duration: Duration::ZERO,
             scrapes: 0,
-            families: Arc::default(),
+            #[cfg(test)]
+            families: Vec::new(),
         }));
+        let core = Core::new(&target.labels, &settings, Arc::clone(budget));
+        let core = Shared(Arc::new(Mutex::new(core)));
         let worker = Self {
-            labels: Arc::from(TargetLabels::new(&target.labels).block()),
             client: Client::new(Arc::clone(&target), &settings),
-            decoder: Decoder::new(&target.labels, &settings),
+            core: core.clone(),
             body: Vec::new(),
             scrapes: 0,
             log: Log::default(),
@@ -110,7 +124,7 @@ impl Worker {
             counters,
             snapshot,
         };
-        (worker, receiver)
+        (worker, core, receiver)
     }
 
     /// Scrapes at `first` and then once an interval, for ever.
@@ -139,10 +153,11 @@ impl Worker {
         self.scrapes += 1;
 
         let mut report = Report { duration, ..Report::default() };
-        let (mut families, failure) = match result {
-            Ok(Decoded { families, counts }) => {
+        let failure = match result {
+            Ok(counts) => {
                 report = Report { up: true, ..self.counted(report, counts) };
-                (families, None)
+                self.core.lock().succeed(&report);
+                None
             }
             Err((failure, counts)) => {
                 report = self.counted(report, counts);
@@ -153,16 +168,14 @@ impl Worker {
                     Failure::Http(_) | Failure::Timeout(_) => report.body_bytes = 0.0,
                     Failure::Decode(_) => {}
                 }
-                self.decoder.forget();
-                (Vec::new(), Some(failure))
+                self.core.lock().fail(&report);
+                Some(failure)
             }
         };
         self.count(&report, failure.as_ref());
         let last_error: Arc<str> =
             failure.map_or_else(|| Arc::from(""), |failure| Arc::from(failure.to_string()));
         self.log.scraped(&self.job, &self.target, &last_error, now);
-        // First, so that they win over series of the same name in the body.
-        families.splice(0..0, synthetic::families(&report, &self.labels));
         self.snapshot.send_replace(Arc::new(TargetSnapshot {
             job: Arc::clone(&self.job),
             target: Arc::clone(&self.target),
@@ -172,36 +185,37 @@ impl Worker {
             last_scrape_ms,
             duration,
             scrapes: self.scrapes,
-            families: Arc::new(families),
+            #[cfg(test)]
+            families: self.core.lock().families(),
         }));
         // Last, so that whoever counts a scrape as done finds its snapshot.
         self.counters.done.fetch_add(1, Relaxed);
     }
 
-    async fn fetch_and_decode(&mut self) -> Result<Decoded, (Failure, Counts)> {
+    async fn fetch_and_decode(&mut self) -> Result<Counts, (Failure, Counts)> {
         let none = Counts::default();
         let limit = self.settings.timeout;
-        let format = timeout(limit, self.client.fetch(&mut self.body))
+        let dialect = timeout(limit, self.client.fetch(&mut self.body))
             .await
             .map_err(|_| (Failure::Timeout(limit), none))?
             .map_err(|error| (Failure::Http(error), none))?;
         let decoded = if self.body.len() < LARGE {
-            self.decoder.decode(&self.body, format)
+            self.core.lock().decode(&self.body, dialect)
         } else {
-            self.decode_aside(format).await
+            self.decode_aside(dialect).await
         };
         decoded.map_err(|(error, counts)| (Failure::Decode(error), counts))
     }
 
     /// Decodes on a thread that may be busy for long.
-    async fn decode_aside(&mut self, format: Format) -> Result<Decoded, (DecodeError, Counts)> {
-        let (mut decoder, body) = (mem::take(&mut self.decoder), mem::take(&mut self.body));
+    async fn decode_aside(&mut self, dialect: Dialect) -> Result<Counts, (DecodeError, Counts)> {
+        let (core, body) = (self.core.clone(), mem::take(&mut self.body));
         let decoding = spawn_blocking(move || {
-            let decoded = decoder.decode(&body, format);
-            (decoder, body, decoded)
+            let decoded = core.lock().decode(&body, dialect);
+            (body, decoded)
         });
         let decoded;
-        (self.decoder, self.body, decoded) = match decoding.await {
+        (self.body, decoded) = match decoding.await {
             Ok(done) => done,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
@@ -213,8 +227,9 @@ impl Worker {
     }
 
     fn counted(&self, report: Report, counts: Counts) -> Report {
-        let Counts { scraped, kept, added, duplicates } = counts;
+        let Counts { scraped, kept, added, duplicates, over_budget } = counts;
         self.counters.duplicates.inc_by(duplicates as u64);
+        self.counters.over_budget.inc_by(over_budget as u64);
         self.counters.body_bytes.inc_by(self.body.len() as u64);
         Report { scraped, kept, added, body_bytes: self.body.len() as f64, ..report }
     }

@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     io::Write as _,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use observer_aggregate::window::{Source, Window};
 use observer_exposition::{Format, Names};
 use tokio::{
     sync::OnceCell,
@@ -15,10 +16,7 @@ use tokio::{
 };
 
 use super::State;
-use crate::{
-    export::prometheus::Page,
-    window::{Published, Source},
-};
+use crate::export::prometheus::Page;
 
 /// A way to ask for the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,17 +34,17 @@ pub(super) struct Pages(Mutex<Written>);
 
 #[derive(Debug, Default)]
 struct Written {
-    /// Weak, so that a window nobody asks about any more is let go.
-    window: Weak<Published>,
+    /// The window's number.
+    window: u64,
     pages: HashMap<Ask, Arc<OnceCell<Bytes>>>,
 }
 
 impl Pages {
     /// The cell for a page, empty if nobody has asked for it in this window.
-    fn cell(&self, window: &Arc<Published>, ask: Ask) -> Arc<OnceCell<Bytes>> {
+    fn cell(&self, window: &Arc<Window>, ask: Ask) -> Arc<OnceCell<Bytes>> {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.window.as_ptr() != Arc::as_ptr(window) {
-            *written = Written { window: Arc::downgrade(window), pages: HashMap::new() };
+        if written.window != window.serial {
+            *written = Written { window: window.serial, pages: HashMap::new() };
         }
         Arc::clone(written.pages.entry(ask).or_default())
     }
@@ -63,12 +61,11 @@ pub(super) async fn page(state: &Arc<State>, ask: Ask) -> Result<Bytes, JoinErro
     written.await.cloned()
 }
 
-fn write(state: &State, window: &Published, ask: Ask) -> Bytes {
+fn write(state: &State, window: &Window, ask: Ask) -> Bytes {
     let Ask { format, names, gzip, sources } = ask;
     let wanted =
         |source: Source| Source::ALL.iter().zip(sources).any(|(each, wanted)| *each == source && wanted);
-    let groups = window.groups.iter().filter(|group| wanted(group.name));
-    let page = Page::merge(groups.flat_map(|group| group.families.iter()));
+    let page = Page::merge(window.views().filter(|view| wanted(view.source)));
     // The page of all sources is the one that is counted; a part of it has fewer of each.
     if sources.iter().all(|wanted| *wanted) {
         let count = |cause, dropped| {

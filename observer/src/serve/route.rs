@@ -9,13 +9,14 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
+use observer_aggregate::window::Source;
 use tokio::task::spawn_blocking;
 
 use super::{
     State, api,
     page::{self, Ask},
 };
-use crate::{bpf::Level, export::negotiate, window::Source};
+use crate::{bpf::Level, export::negotiate};
 
 /// What is there, with its methods. The only list of paths: what is not in it is 404, and counted together.
 const PATHS: [(&str, &str); 6] = [
@@ -114,7 +115,7 @@ async fn metrics(state: &Arc<State>, request: &Request<Incoming>) -> Answer {
 fn ready(state: &State) -> Answer {
     let window = Arc::clone(&state.windows.borrow());
     if window.complete {
-        let end = jiff::Timestamp::from_millisecond(window.window_end_ms).unwrap_or_default();
+        let end = jiff::Timestamp::from_millisecond(window.end_ms).unwrap_or_default();
         plain(StatusCode::OK, format!("ready: the last window ended at {end}\n"))
     } else {
         plain(StatusCode::SERVICE_UNAVAILABLE, "not ready: no complete window yet\n")

@@ -9,7 +9,10 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
-use observer_aggregate::family::{Family, Kind, Sample, Suffix};
+use observer_aggregate::{
+    family::{Family, Kind, Sample, Suffix},
+    window::Source,
+};
 use tokio::{
     io::{AsyncReadExt as _, BufReader},
     net::{TcpSocket, TcpStream, UnixStream},
@@ -20,7 +23,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::{Config, Settings},
-    window::{Group, Health, Source},
+    window::{Health, window_of},
 };
 
 /// Long enough for a busy machine, never waited for.
@@ -42,7 +45,7 @@ impl Control for Levels {
 
 struct Server {
     address: std::net::SocketAddr,
-    windows: watch::Sender<Arc<Published>>,
+    windows: watch::Sender<Arc<Window>>,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -65,22 +68,20 @@ fn gauge(name: &'static str, labels: &str, value: f64) -> Family {
     Family { name: name.into(), kind: Kind::Gauge, help: "".into(), unit: "".into(), samples: vec![sample] }
 }
 
-fn window(value: f64) -> Arc<Published> {
-    let group = |name, family| Group { name, families: Arc::new(vec![family]) };
-    Arc::new(Published {
-        window_end_ms: 1000,
-        groups: vec![
-            group(Source::Kernel, gauge("k", "", value)),
-            group(Source::Node, gauge("n", "", 1.0)),
-            group(Source::Scrape, gauge("s", "instance=\"a\"", 1.0)),
-            group(Source::Scrape, gauge("s", "instance=\"b\"", 2.0)),
-            group(Source::Agent, gauge("a", "", 1.0)),
+fn window(value: f64) -> Arc<Window> {
+    window_of(
+        1000,
+        vec![
+            (Source::Kernel, vec![gauge("k", "", value)]),
+            (Source::Node, vec![gauge("n", "", 1.0)]),
+            (Source::Scrape, vec![gauge("s", "instance=\"a\"", 1.0)]),
+            (Source::Scrape, vec![gauge("s", "instance=\"b\"", 2.0)]),
+            (Source::Agent, vec![gauge("a", "", 1.0)]),
         ],
-        complete: true,
-    })
+    )
 }
 
-fn state() -> (watch::Sender<Arc<Published>>, Arc<State>) {
+fn state() -> (watch::Sender<Arc<Window>>, Arc<State>) {
     let (windows, receiver) = watch::channel(Arc::default());
     let state = State::new(
         receiver,
@@ -104,7 +105,7 @@ fn snapshot() -> TargetSnapshot {
         last_scrape_ms: 951_782_400_123,
         duration: Duration::from_millis(1500),
         scrapes: 1,
-        families: Arc::default(),
+        families: Vec::new(),
     }
 }
 
@@ -179,7 +180,7 @@ async fn a_page_is_written_once_a_window() {
         format: observer_exposition::Format::Text,
         names: observer_exposition::Names::Underscores,
         gzip: false,
-        sources: [true; 4],
+        sources: [true; Source::ALL.len()],
     };
     let first = page::page(&state, ask).await.unwrap();
     let second = page::page(&state, ask).await.unwrap();
@@ -213,16 +214,15 @@ async fn collect_narrows_the_page() {
     let page = server.get("/metrics?collect[]=disk", "").await;
     assert_eq!(
         (page.status, page.text()),
-        (400, "collect[] is one of kernel, node, self, scrape, not `disk`\n")
+        (400, "collect[] is one of kernel, node, self, aggregate, scrape, not `disk`\n")
     );
 }
 
 #[tokio::test]
 async fn what_is_left_off_the_page_is_counted() {
     let server = start(Limits::default()).await;
-    let twice =
-        Group { name: Source::Node, families: Arc::new(vec![gauge("n", "", 1.0), gauge("n", "", 2.0)]) };
-    server.windows.send_replace(Arc::new(Published { groups: vec![twice], ..Published::default() }));
+    let twice = vec![gauge("n", "", 1.0), gauge("n", "", 2.0)];
+    server.windows.send_replace(window_of(0, vec![(Source::Node, twice)]));
     assert_eq!(server.get("/metrics", "").await.text(), "# TYPE n gauge\nn 1\n");
     assert_eq!(server.state.telemetry.page_samples_dropped.with(["duplicate"]).get(), 1);
 }
@@ -368,10 +368,9 @@ async fn a_client_that_reads_nothing_blocks_nobody_and_is_cut_off() {
     let server =
         start(Limits { connections: 2, write: Duration::from_millis(50), ..Limits::default() }).await;
     // More than the buffers of both sockets take.
-    let long = "x".repeat(1 << 20);
-    let families = (0..8).map(|i| gauge("big", &format!("i=\"{i}{long}\""), 1.0)).collect();
-    let groups = vec![Group { name: Source::Node, families: Arc::new(families) }];
-    server.windows.send_replace(Arc::new(Published { groups, ..Published::default() }));
+    let long = "x".repeat(1 << 15);
+    let families = (0..256).map(|i| gauge("big", &format!("i=\"{i}{long}\""), 1.0)).collect();
+    server.windows.send_replace(window_of(0, vec![(Source::Node, families)]));
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut slow = socket.connect(server.address).await.unwrap();

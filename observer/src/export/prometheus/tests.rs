@@ -1,6 +1,12 @@
 use std::sync::Arc;
 
+use observer_aggregate::{
+    family::{Family, Sample},
+    window::Source,
+};
+
 use super::*;
+use crate::window::window_of;
 
 fn family(name: &'static str, kind: Kind, samples: &[(Suffix, &str, f64)]) -> Family {
     let samples = samples
@@ -16,7 +22,9 @@ fn family(name: &'static str, kind: Kind, samples: &[(Suffix, &str, f64)]) -> Fa
 }
 
 fn written(families: &[Family], format: Format) -> (String, Dropped) {
-    let page = Page::merge(families);
+    let each: Vec<_> = families.iter().map(|family| (Source::Node, vec![family.clone()])).collect();
+    let window = window_of(0, each);
+    let page = Page::merge(window.views());
     let mut out = Vec::new();
     page.write(&mut out, format, Names::Underscores, &[]);
     let failed = match format {
@@ -145,7 +153,8 @@ fn external_labels_fill_what_is_free() {
         [family("a", Kind::Gauge, &[(Suffix::None, "", 1.0), (Suffix::None, "zone=\"own\"", 2.0)])];
     let mut out = Vec::new();
     let external = [("cluster".to_owned(), "c\"1".to_owned()), ("zone".to_owned(), "z".to_owned())];
-    Page::merge(&families).write(&mut out, Format::Text, Names::Underscores, &external);
+    let window = window_of(0, vec![(Source::Node, families.to_vec())]);
+    Page::merge(window.views()).write(&mut out, Format::Text, Names::Underscores, &external);
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "# HELP a Help.\n# TYPE a gauge\na{cluster=\"c\\\"1\",zone=\"z\"} 1\na{zone=\"own\",cluster=\"c\\\"1\"} 2\n"

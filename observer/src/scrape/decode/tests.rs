@@ -1,15 +1,16 @@
 use super::*;
 
-fn decoder(settings: Settings) -> Decoder {
-    Decoder::new(&[("job".to_owned(), "j".to_owned())], &settings)
+fn core(settings: Settings) -> Core {
+    Core::new(&[("job".to_owned(), "j".to_owned())], &settings, Arc::new(Budget::new(100)))
 }
 
 /// Every family in a short form.
 #[track_caller]
-fn check(format: Format, body: &str, expected: &[&str]) {
-    let decoded = decoder(Settings::default()).decode(body.as_bytes(), format).unwrap();
-    let families: Vec<_> = decoded
-        .families
+fn check(dialect: Dialect, body: &str, expected: &[&str]) {
+    let mut core = core(Settings::default());
+    core.decode(body.as_bytes(), dialect).unwrap();
+    let families: Vec<_> = core
+        .families()
         .iter()
         .map(|f| {
             let samples: Vec<_> = f
@@ -26,23 +27,23 @@ fn check(format: Format, body: &str, expected: &[&str]) {
 #[test]
 fn counters_of_both_formats_have_one_form() {
     check(
-        Format::Text,
+        Dialect::Text,
         "# HELP a_total H.\n# TYPE a_total counter\na_total 1\n",
         &["a Counter H.: Total J 1"],
     );
-    check(Format::Text, "# TYPE a counter\na 1\n", &["a Counter : None J 1"]);
+    check(Dialect::Text, "# TYPE a counter\na 1\n", &["a Counter : None J 1"]);
     check(
-        Format::OpenMetrics,
+        Dialect::OpenMetrics,
         "# TYPE a counter\na_total 1\na_created 2\n# EOF\n",
         &["a Counter : Total J 1; Created J 2"],
     );
-    check(Format::Text, "a_total 1\n", &["a_total Unknown : None J 1"]);
+    check(Dialect::Text, "a_total 1\n", &["a_total Unknown : None J 1"]);
 }
 
 #[test]
 fn histograms_and_summaries_keep_their_samples_together() {
     check(
-        Format::Text,
+        Dialect::Text,
         "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 2\ns_count 3\n",
         &[
             "h Histogram : Bucket J,le=\"1\" 1; Bucket J,le=\"+Inf\" 2; Sum J 3; Count J 2",
@@ -54,7 +55,7 @@ fn histograms_and_summaries_keep_their_samples_together() {
 #[test]
 fn every_openmetrics_type_is_taken() {
     check(
-        Format::OpenMetrics,
+        Dialect::OpenMetrics,
         "# TYPE i info\ni_info{v=\"1\"} 1\n# TYPE s stateset\ns{s=\"a\"} 1\n# TYPE g gaugehistogram\ng_bucket{le=\"+Inf\"} 1\ng_gcount 1\ng_gsum 2\n# EOF\n",
         &[
             "i Info : Info J,v=\"1\" 1",
@@ -67,16 +68,16 @@ fn every_openmetrics_type_is_taken() {
 #[test]
 fn a_family_in_several_places_is_one() {
     check(
-        Format::Text,
+        Dialect::Text,
         "# TYPE h histogram\n# TYPE a gauge\na{x=\"1\"} 1\nh_sum 5\na{x=\"2\"} 2\nh_count 1\n",
-        &["h Histogram : Sum J 5; Count J 1", "a Gauge : None J,x=\"1\" 1; None J,x=\"2\" 2"],
+        &["a Gauge : None J,x=\"1\" 1; None J,x=\"2\" 2", "h Histogram : Sum J 5; Count J 1"],
     );
 }
 
 #[test]
 fn exact_metadata_wins_over_a_suffix() {
     check(
-        Format::Text,
+        Dialect::Text,
         "# TYPE h histogram\n# TYPE h_count gauge\nh_sum 5\nh_count 1\n",
         &["h Histogram : Sum J 5", "h_count Gauge : None J 1"],
     );
@@ -85,7 +86,7 @@ fn exact_metadata_wins_over_a_suffix() {
 #[test]
 fn a_sample_that_its_type_cannot_have_is_a_family_of_its_own() {
     check(
-        Format::Text,
+        Dialect::Text,
         "# TYPE h histogram\nh_sum 5\nh 1\nh{x=\"1\"} 2\n",
         &["h Histogram : Sum J 5", "h Unknown : None J 1; None J,x=\"1\" 2"],
     );
@@ -93,44 +94,86 @@ fn a_sample_that_its_type_cannot_have_is_a_family_of_its_own() {
 
 #[test]
 fn series_are_counted_against_the_body_before() {
-    let mut decoder = decoder(Settings::default());
-    let mut counts = |body: &str| decoder.decode(body.as_bytes(), Format::Text).unwrap().counts;
-    assert_eq!(counts("a 1\nb 1\n"), Counts { scraped: 2, kept: 2, added: 2, duplicates: 0 });
-    assert_eq!(counts("a 2\nc 1\na 3\n"), Counts { scraped: 3, kept: 2, added: 1, duplicates: 1 });
-    assert_eq!(counts("a 2\nb 1\n"), Counts { scraped: 2, kept: 2, added: 1, duplicates: 0 });
-    decoder.forget();
-    assert_eq!(decoder.decode(b"a 2\n", Format::Text).unwrap().counts.added, 1);
+    let mut core = core(Settings::default());
+    let mut counts = |body: &str| core.decode(body.as_bytes(), Dialect::Text).unwrap();
+    let expected =
+        |scraped, kept, added, duplicates| Counts { scraped, kept, added, duplicates, over_budget: 0 };
+    assert_eq!(counts("a 1\nb 1\na 2\n"), expected(3, 2, 2, 1));
+    assert_eq!(counts("a 2\nc 1\n"), expected(2, 2, 1, 0));
 }
 
 #[test]
-fn labels_of_a_known_series_are_not_made_again() {
-    let mut decoder = decoder(Settings::default());
-    let labels = |decoded: Decoded| Arc::clone(&decoded.families[0].samples[0].labels);
-    let first = labels(decoder.decode(b"a{x=\"1\"} 1\n", Format::Text).unwrap());
-    let second = labels(decoder.decode(b"a{x=\"1\"} 2\n", Format::Text).unwrap());
-    assert!(Arc::ptr_eq(&first, &second));
+fn warm_bodies_leave_the_layout_alone() {
+    let mut core = core(Settings::default());
+    core.decode(b"a{x=\"1\"} 1\nb 2\n", Dialect::Text).unwrap();
+    let layout = Arc::clone(core.block.layout());
+    core.decode(b"a{x=\"1\"} 2\nb 2\n", Dialect::Text).unwrap();
+    assert!(Arc::ptr_eq(&layout, core.block.layout()));
+    assert_eq!(core.families()[0].samples[0].value, 2.0);
+}
+
+#[test]
+fn the_page_follows_the_order_of_the_body() {
+    let mut core = core(Settings::default());
+    core.decode(b"# TYPE a gauge\na{x=\"1\"} 1\n# TYPE b gauge\nb 1\n", Dialect::Text).unwrap();
+    core.decode(
+        b"# TYPE n gauge\nn 1\n# TYPE a gauge\na{x=\"0\"} 1\na{x=\"1\"} 1\n# TYPE b gauge\nb 1\n",
+        Dialect::Text,
+    )
+    .unwrap();
+    let families = core.families();
+    let lines: Vec<_> = families
+        .iter()
+        .flat_map(|f| f.samples.iter().map(|s| format!("{} {}", f.name, s.labels.replace(",x", "x"))))
+        .collect();
+    assert_eq!(lines, ["n job=\"j\"", "a job=\"j\"x=\"0\"", "a job=\"j\"x=\"1\"", "b job=\"j\""]);
+}
+
+#[test]
+fn an_exporter_that_changes_its_format_ends_its_series_and_starts_anew() {
+    let mut core = core(Settings::default());
+    core.decode(b"# TYPE a counter\na_total 1\n", Dialect::Text).unwrap();
+    let counts = core.decode(b"# TYPE a counter\na_total 2\n# EOF\n", Dialect::OpenMetrics).unwrap();
+    assert_eq!(counts.added, 1);
+    let families = core.families();
+    assert_eq!((families.len(), families[0].samples.len(), families[0].samples[0].value), (1, 1, 2.0));
 }
 
 #[test]
 fn timestamps_are_kept_if_honored() {
-    let time = |honor_timestamps| {
-        let mut decoder = decoder(Settings { honor_timestamps, ..Settings::default() });
-        decoder.decode(b"a 1 5\n", Format::Text).unwrap().families[0].samples[0].timestamp_ms
-    };
-    assert_eq!((time(true), time(false)), (Some(5), None));
+    for (honor_timestamps, expected) in [(true, Some(5)), (false, None)] {
+        let mut core = core(Settings { honor_timestamps, ..Settings::default() });
+        core.decode(b"a 1 5\n", Dialect::Text).unwrap();
+        assert_eq!(core.families()[0].samples[0].timestamp_ms, expected);
+    }
 }
 
 #[test]
 fn the_sample_limit_is_the_most_that_is_taken() {
-    let mut decoder = decoder(Settings { sample_limit: 2, ..Settings::default() });
-    assert!(decoder.decode(b"a 1\nb 1\n", Format::Text).is_ok());
-    let (error, counts) = decoder.decode(b"a 1\nb 1\nc 1\n", Format::Text).unwrap_err();
-    assert_eq!((error, counts.scraped), (DecodeError::SampleLimit(2), 3));
+    let mut core = core(Settings { sample_limit: 2, ..Settings::default() });
+    assert!(core.decode(b"a 1\nb 1\n", Dialect::Text).is_ok());
+    let (error, counts) = core.decode(b"a 1\nb 1\nc 1\n", Dialect::Text).unwrap_err();
+    assert_eq!((error, counts.kept), (DecodeError::SampleLimit(2), 3));
+    assert!(core.decode(b"a 1\nc 1\n", Dialect::Text).is_ok());
+}
+
+#[test]
+fn series_over_the_budget_are_refused_and_their_room_comes_back() {
+    let budget = Arc::new(Budget::new(2));
+    let mut core = Core::new(&[], &Settings::default(), Arc::clone(&budget));
+    let counts = core.decode(b"a 1\nb 1\nc 1\n", Dialect::Text).unwrap();
+    assert_eq!((counts.kept, counts.over_budget, budget.used_of()), (2, 1, (2, 2)));
+    core.decode(b"b 1\n", Dialect::Text).unwrap();
+    assert_eq!(budget.used_of(), (1, 2));
+    core.decode(b"b 1\nd 1\n", Dialect::Text).unwrap();
+    assert_eq!(budget.used_of(), (2, 2));
+    drop(core);
+    assert_eq!(budget.used_of(), (0, 2));
 }
 
 #[test]
 fn an_error_comes_with_what_was_counted() {
-    let (error, counts) = decoder(Settings::default()).decode(b"a 1\nb\n", Format::Text).unwrap_err();
-    assert_eq!(error.to_string(), "cannot parse the body: line 2, column 2: expected a number");
+    let (error, counts) = core(Settings::default()).decode(b"a 1\nb\n", Dialect::Text).unwrap_err();
+    assert!(error.to_string().contains("line 2"), "{error}");
     assert_eq!(counts.scraped, 1);
 }
