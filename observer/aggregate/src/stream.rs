@@ -107,7 +107,8 @@ pub struct RuleStats<'a> {
     pub max_groups: usize,
     /// Series that went to `(other)` when they came, because there were no more groups.
     pub folded: u64,
-    /// Series that were not taken in, because there was no room for another `(other)` either.
+    /// Series that were not taken in, because there was no room for another `(other)` either, or another rule writes series of
+    /// the same name and labels.
     pub refused: u64,
 }
 
@@ -118,11 +119,15 @@ impl Engine {
     ///
     /// The first rule that cannot be used, and why.
     pub fn new(rules: Vec<Rule>) -> Result<Self, RuleError> {
-        let mut running = Vec::with_capacity(rules.len());
+        let mut running: Vec<Running> = Vec::with_capacity(rules.len());
         for rule in rules {
             let name = rule.name.clone();
             let plan = if running.len() < MAX_RULES { Plan::new(rule) } else { Err(Reason::TooManyRules) };
-            running.push(Running::new(plan.map_err(|reason| RuleError { rule: name, reason })?));
+            let mut new = Running::new(plan.map_err(|reason| RuleError { rule: name, reason })?);
+            for rival in running.iter_mut().filter(|other| other.plan.is_rival(&new.plan)) {
+                (rival.rival, new.rival) = (true, true);
+            }
+            running.push(new);
         }
         Ok(Self {
             rules: running,
@@ -136,10 +141,7 @@ impl Engine {
 
     /// A series came to be. Its labels are without its name, each there once, in any order.
     pub fn join(&mut self, name: &str, labels: &[(&str, &str)], kind: Kind) -> Joined {
-        let counter = match kind {
-            Kind::Unknown | Kind::Counter | Kind::Histogram | Kind::Summary => true,
-            Kind::Gauge | Kind::GaugeHistogram | Kind::Info | Kind::StateSet => false,
-        };
+        let counter = is_counter(name, labels, kind);
         let mut kept = false;
         self.found.clear();
         for rule in self.rules.iter_mut().filter(|rule| rule.plan.conditions.hold(name, labels)) {
@@ -211,6 +213,12 @@ impl Engine {
         }
     }
 
+    /// All ids of output series are below this: what has them for positions needs so much room.
+    #[must_use]
+    pub fn ids(&self) -> u32 {
+        self.groups.ids()
+    }
+
     /// What was left out and noticed so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -220,5 +228,16 @@ impl Engine {
     /// How full the rules are, in their order.
     pub fn rules(&self) -> impl Iterator<Item = RuleStats<'_>> {
         self.rules.iter().map(Running::stats)
+    }
+}
+
+/// Whether a series only grows until its source restarts. Of a family of counters, `_created` is a time; of a summary, the
+/// quantiles are gauges.
+fn is_counter(name: &str, labels: &[(&str, &str)], kind: Kind) -> bool {
+    match kind {
+        Kind::Unknown => true,
+        Kind::Counter | Kind::Histogram => !name.ends_with("_created"),
+        Kind::Summary => !name.ends_with("_created") && labels.iter().all(|(label, _)| *label != "quantile"),
+        Kind::Gauge | Kind::GaugeHistogram | Kind::Info | Kind::StateSet => false,
     }
 }

@@ -1,6 +1,6 @@
 //! The groups of all rules, and how they are written.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     OutputSeries, Sink,
@@ -15,6 +15,8 @@ pub(super) struct Groups {
     pub detail: Vec<Option<Box<Detail>>>,
     pub cold: Vec<Cold>,
     next_id: u32,
+    /// Names and label blocks of groups whose rules may write series of the same names.
+    claimed: HashSet<(Arc<str>, Arc<str>)>,
 }
 
 /// What a sample does not touch.
@@ -76,6 +78,28 @@ impl Groups {
             live: vec![false; plan.series.len()].into_boxed_slice(),
         });
         Some(group)
+    }
+
+    /// Reserves the series of these names and labels for one rule. False if another has one of them.
+    pub(super) fn claim(&mut self, names: &[Arc<str>], labels: &Arc<str>) -> bool {
+        let series = || names.iter().map(|name| (Arc::clone(name), Arc::clone(labels)));
+        let free = series().all(|series| !self.claimed.contains(&series));
+        if free {
+            self.claimed.extend(series());
+        }
+        free
+    }
+
+    /// Takes back what [`Self::claim`] did.
+    pub(super) fn release(&mut self, names: &[Arc<str>], labels: &Arc<str>) {
+        for name in names {
+            self.claimed.remove(&(Arc::clone(name), Arc::clone(labels)));
+        }
+    }
+
+    /// The ids given so far are below.
+    pub(super) fn ids(&self) -> u32 {
+        self.next_id
     }
 
     /// Adds the interval of one group to that of another, and clears it.

@@ -10,6 +10,9 @@ use super::{
 /// The label that stands for the metric's name.
 pub(super) const NAME: &str = "__name__";
 
+/// The most memory that an expression may take before it matches anything: repetitions of repetitions multiply.
+const MAX_BYTES: usize = 10 << 20;
+
 /// The conditions of a rule, those on the name first: they decide most series.
 #[derive(Debug)]
 pub(super) struct Conditions(Vec<Condition>);
@@ -62,7 +65,11 @@ impl Condition {
             Op::Regex | Op::NotRegex => {
                 let value = ascii_classes(&value);
                 let compile = |text: &str| {
-                    Regex::new(text).map_err(|e| Reason::Regex { label: label.clone(), error: explain(&e) })
+                    let config = Regex::config().nfa_size_limit(Some(MAX_BYTES));
+                    Regex::builder()
+                        .configure(config)
+                        .build(text)
+                        .map_err(|e| Reason::Regex { label: label.clone(), error: explain(&e) })
                 };
                 compile(&value)?;
                 Test::Regex(compile(&format!("^(?s:{value})$"))?)
@@ -100,6 +107,9 @@ fn ascii_classes(expression: &str) -> String {
 }
 
 fn explain(error: &BuildError) -> String {
+    if error.size_limit().is_some() {
+        return format!("it takes more than {} MiB: repeat less", MAX_BYTES >> 20);
+    }
     let text = error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
     text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
@@ -172,5 +182,15 @@ mod tests {
             assert_eq!(label, "job");
             assert!(error.contains("group"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_expression_that_takes_too_much_memory_is_refused() {
+        let matcher =
+            Matcher { name: "job".to_owned(), op: Op::Regex, value: "((a{99}){99}){99}".to_owned() };
+        let Err(Reason::Regex { error, .. }) = Conditions::compile(vec![matcher]) else {
+            panic!("it is accepted");
+        };
+        assert!(error.contains("more than 10 MiB"), "{error}");
     }
 }

@@ -143,6 +143,15 @@ impl Plan {
         std::iter::once(own).chain(extra).collect()
     }
 
+    /// Whether this rule and another may write series of the same names.
+    pub(super) fn is_rival(&self, other: &Self) -> bool {
+        let alike = match (&self.output_name, &other.output_name) {
+            (None, None) => self.infix == other.infix,
+            (own, other) => own == other,
+        };
+        alike && self.families.iter().any(|family| other.families.contains(family))
+    }
+
     fn sets(&self, label: &str) -> bool {
         (label == "le" && !self.bounds.is_empty()) || (label == "quantile" && self.quantiles)
     }

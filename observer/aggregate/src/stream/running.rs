@@ -12,6 +12,8 @@ pub(super) struct Running {
     pub plan: Plan,
     pub refused: u64,
     pub folded: u64,
+    /// Whether another rule may write series of the same names.
+    pub rival: bool,
     families: Vec<Family>,
     unused_families: Vec<u32>,
     by_metric: HashMap<Arc<str>, u32>,
@@ -47,6 +49,7 @@ impl Running {
             plan,
             refused: 0,
             folded: 0,
+            rival: false,
             families: Vec::new(),
             unused_families: Vec::new(),
             by_metric: HashMap::new(),
@@ -157,6 +160,9 @@ impl Running {
 
     fn insert(&mut self, groups: &mut Groups, family: u32, blocks: Box<[Arc<str>]>) -> Option<u32> {
         let key = (family, Arc::clone(&blocks[0]));
+        if self.rival && !groups.claim(&self.families[family as usize].names, &key.1) {
+            return None;
+        }
         let hot = Hot::new(&self.plan, self.count_first);
         let group = groups.insert(&mut self.unused_groups, &self.plan, hot, family, blocks)?;
         self.by_labels.insert(key, group);
@@ -191,7 +197,9 @@ impl Running {
 
     fn drop_family_if_empty(&mut self, at: u32) {
         let family = &self.families[at as usize];
-        if family.own == 0 && family.other.is_none() && self.by_metric.remove(&family.metric).is_some() {
+        // An unused slot keeps its name, which may be that of another family now.
+        if family.own == 0 && family.other.is_none() && self.by_metric.get(&family.metric) == Some(&at) {
+            self.by_metric.remove(&family.metric);
             self.unused_families.push(at);
         }
     }
@@ -257,13 +265,14 @@ impl Running {
 
     /// Removes the groups that have neither members nor recent samples, nor can be needed to take in others.
     fn remove_empty(&mut self, groups: &mut Groups) {
-        let Self { groups: all, families, by_labels, unused_groups, others, plan, .. } = self;
+        let Self { groups: all, families, by_labels, unused_groups, others, plan, rival, .. } = self;
         let k = plan.top.map_or(usize::MAX, |top| top.k);
         // Own groups go first, as others wait for them.
         for is_other in [false, true] {
             all.retain(|&group| {
                 let cold = &groups.cold[group as usize];
-                let family = &mut families[cold.family as usize];
+                let at = cold.family;
+                let family = &mut families[at as usize];
                 let empty = cold.members == 0 && cold.idle;
                 if !empty || cold.is_other != is_other || (is_other && family.own > k) {
                     return true;
@@ -274,7 +283,11 @@ impl Running {
                 } else {
                     family.own -= 1;
                 }
-                by_labels.remove(&(cold.family, Arc::clone(&cold.blocks[0])));
+                let labels = Arc::clone(&cold.blocks[0]);
+                if *rival {
+                    groups.release(&family.names, &labels);
+                }
+                by_labels.remove(&(at, labels));
                 unused_groups.push(group);
                 false
             });

@@ -231,10 +231,10 @@ fn what_a_series_added_stays_when_it_leaves() {
 fn a_group_without_members_is_removed_and_its_slot_used_again() {
     let mut f = Fixture::new(Rule { staleness_windows: 1, ..rule(1, vec![Output::Total]) });
     for round in 0..50 {
-        let job = format!("job{round}");
-        let series = f.counter("x", &[("job", &job)]);
+        let (name, job) = (format!("x{}", round % 5), format!("job{round}"));
+        let series = f.counter(&name, &[("job", &job)]);
         f.window(&[(series, 1.0)]);
-        f.check(&[(&format!("x:1s_by_job_total{{job=\"{job}\"}}"), 0.0)]);
+        f.check(&[(&format!("{name}:1s_by_job_total{{job=\"{job}\"}}"), 0.0)]);
         f.engine.leave(series);
         f.window(&[]);
         f.window(&[]);
@@ -242,6 +242,23 @@ fn a_group_without_members_is_removed_and_its_slot_used_again() {
     }
     assert_eq!(f.engine.rules().next().unwrap().groups, 0);
     assert_eq!(f.engine.groups.cold.len(), 1);
+}
+
+#[test]
+fn metrics_come_and_go_in_any_order() {
+    let mut f = Fixture::new(Rule { staleness_windows: 1, ..rule(1, vec![Output::Count]) });
+    let (x, y) = (f.gauge("x", A), f.gauge("y", A));
+    f.window(&[(x, 1.0), (y, 1.0)]);
+    f.engine.leave(x);
+    f.engine.leave(y);
+    (0..2).for_each(|_| f.window(&[]));
+    // The names change places, and one goes again.
+    let (x, z) = (f.gauge("x", A), f.gauge("z", A));
+    f.engine.leave(z);
+    (0..3).for_each(|_| f.window(&[(x, 1.0)]));
+    let x2 = f.gauge("x", A2);
+    f.window(&[(x, 1.0), (x2, 1.0)]);
+    f.check(&[(r#"x:1s_by_job_count{job="a"}"#, 2.0)]);
 }
 
 #[test]
@@ -315,6 +332,16 @@ fn gauges_have_no_increase() {
     f.window(&[(a, 1.0)]);
     f.window(&[(a, 4.0)]);
     f.check(&[(r#"x:1s_by_job_last{job="a"}"#, 4.0)]);
+}
+
+#[test]
+fn times_of_creation_and_quantiles_of_summaries_are_no_counters() {
+    assert!(is_counter("x_sum", &[], Kind::Summary));
+    assert!(!is_counter("x", &[("quantile", "0.5")], Kind::Summary));
+    assert!(is_counter("x_bucket", &[("le", "1")], Kind::Histogram));
+    assert!(!is_counter("x_created", &[], Kind::Counter));
+    assert!(is_counter("x", &[], Kind::Unknown));
+    assert!(!is_counter("x", &[], Kind::GaugeHistogram));
 }
 
 #[test]
@@ -435,6 +462,29 @@ fn one_series_can_be_in_the_groups_of_several_rules() {
         ("all_sum{}", 7.0),
         ("all_total{}", 4.0),
     ]);
+}
+
+#[test]
+fn two_rules_never_write_the_same_series() {
+    let only = |pod: &str| vec![Matcher { name: "pod".to_owned(), op: Op::NotEqual, value: pod.to_owned() }];
+    let not_1 = Rule { matchers: only("1"), ..rule(1, vec![Output::Sum]) };
+    let not_2 = Rule { matchers: only("2"), staleness_windows: 1, ..rule(1, vec![Output::Max, Output::Sum]) };
+    let engine = Engine::new(vec![not_2, not_1]).unwrap();
+    let mut f = Fixture { engine, page: Page::default(), window: 0 };
+    let first = f.gauge("x", A);
+    let refused = f.engine.join("x", A2, Kind::Gauge);
+    assert!(!refused.membership.is_some() && refused.keep_input);
+    let b = f.gauge("y", A2);
+    f.window(&[(first, 1.0), (b, 2.0)]);
+    f.check(&[
+        (r#"x:1s_by_job_max{job="a"}"#, 1.0),
+        (r#"x:1s_by_job_sum{job="a"}"#, 1.0),
+        (r#"y:1s_by_job_sum{job="a"}"#, 2.0),
+    ]);
+    assert_eq!(f.engine.rules().map(|rule| rule.refused).collect::<Vec<_>>(), [0, 1]);
+    f.engine.leave(first);
+    (0..2).for_each(|_| f.window(&[]));
+    assert!(f.gauge("x", A2).is_some(), "the name is free again");
 }
 
 #[test]
