@@ -8,8 +8,8 @@ mod common;
 mod declared;
 mod hash;
 pub(crate) mod layout;
-mod reader;
 mod repair;
+mod splice;
 pub(crate) mod walk;
 
 use std::fmt;

@@ -22,11 +22,6 @@ impl<'a> Text<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
         Self { lines: Lines::new(body), failed: false }
     }
-
-    /// Bytes read, with the line feed of the last line.
-    pub(crate) const fn offset(&self) -> usize {
-        self.lines.offset()
-    }
 }
 
 impl<'a> Iterator for Text<'a> {
@@ -65,7 +60,7 @@ impl<'a> Iterator for Text<'a> {
 }
 
 /// What a line says; nothing if it is blank or a comment.
-fn line(mut cursor: Cursor<'_>) -> Result<Option<Event<'_>>, Error> {
+pub(crate) fn line(mut cursor: Cursor<'_>) -> Result<Option<Event<'_>>, Error> {
     cursor.skip_blanks();
     match cursor.peek() {
         None => Ok(None),

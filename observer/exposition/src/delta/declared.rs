@@ -1,14 +1,49 @@
 //! The families of a body in the text format, which may come in any order and stand in several places.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    hash::{BuildHasher, Hasher},
+};
 
-use super::FamilyInfo;
+use super::{FamilyInfo, hash::Hash};
 use crate::Kind;
 
 /// What the metadata up to the present line has declared.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Declared<'a> {
-    families: HashMap<Cow<'a, str>, Metadata<'a>>,
+    families: HashMap<Cow<'a, str>, Metadata<'a>, Names>,
+}
+
+/// Hashes names of families.
+#[derive(Clone, Copy, Debug)]
+struct Names(Hash);
+
+/// A name that is being hashed.
+struct Name {
+    hash: Hash,
+    state: u64,
+}
+
+impl BuildHasher for Names {
+    type Hasher = Name;
+
+    fn build_hasher(&self) -> Name {
+        Name { hash: self.0, state: 0 }
+    }
+}
+
+impl Hasher for Name {
+    fn write(&mut self, bytes: &[u8]) {
+        self.state = self.hash.and(self.state, bytes);
+    }
+
+    // Ends a text, and the length is already in its hash.
+    fn write_u8(&mut self, _: u8) {}
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -18,6 +53,10 @@ pub(super) struct Metadata<'a> {
 }
 
 impl<'a> Declared<'a> {
+    pub(super) fn new(hash: Hash) -> Self {
+        Self { families: HashMap::with_hasher(Names(hash)) }
+    }
+
     /// The family of a metadata line.
     pub(super) fn declare(&mut self, name: Cow<'a, str>) -> &mut Metadata<'a> {
         self.families.entry(name).or_default()

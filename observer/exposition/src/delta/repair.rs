@@ -2,12 +2,11 @@
 //! layout to compare the next body with.
 
 use super::{
-    Delta, FamilyInfo, Sink, Stats,
+    Delta, Dialect, FamilyInfo, Sink, Stats,
     hash::Hash,
     layout::{Index, Layout, NO_SLOT, Record, rule},
-    reader::Reader,
 };
-use crate::{Error, Sample};
+use crate::{Error, Event, Kind, Sample, openmetrics};
 
 impl Delta {
     /// Reads a body whose samples up to number `reported` are reported.
@@ -31,16 +30,9 @@ impl Delta {
             asked: 0,
         };
         let orphans = self.orphans.len();
-        let mut reader = Reader::new(self.dialect, body);
-        while let Some(sample) = reader.next()? {
-            let record = repair.record(body, &reader, &sample, sink, &mut self.orphans);
-            if repair.new.records() >= reported {
-                stats.repaired += 1;
-                if let Some(slot) = record.slot {
-                    sink.value(slot, sample.value, sample.timestamp_ms);
-                }
-            }
-            repair.new.push(&record);
+        match self.dialect {
+            Dialect::Text => repair.splice(body, reported, sink, &mut self.orphans, stats)?,
+            Dialect::OpenMetrics => repair.all(body, reported, sink, &mut self.orphans, stats)?,
         }
         let Repair { mut new, taken, mut lost, asked, .. } = repair;
         // The body is sound: what was asked for it has its line.
@@ -84,18 +76,18 @@ impl Delta {
 }
 
 /// A body that is read against a layout, and the layout that it makes.
-struct Repair<'o> {
-    hash: Hash,
-    old: &'o Layout,
-    new: Layout,
+pub(super) struct Repair<'o> {
+    pub(super) hash: Hash,
+    pub(super) old: &'o Layout,
+    pub(super) new: Layout,
     /// All records of the old layout, once one had to be looked for.
     old_index: Option<Index>,
     /// The records of the new layout that the old one does not have.
     new_index: Option<Index>,
     /// The old record behind the one found last.
-    next: usize,
+    pub(super) next: usize,
     /// The old records that the body has.
-    taken: Vec<bool>,
+    pub(super) taken: Vec<bool>,
     /// Slots of lines that are still there but were asked for again.
     lost: Vec<u32>,
     /// How often the sink was asked.
@@ -103,7 +95,8 @@ struct Repair<'o> {
 }
 
 /// Whether a series is known.
-enum Known {
+#[derive(Clone, Copy)]
+pub(super) enum Known {
     /// By this record of the old layout.
     Old(usize),
     /// No.
@@ -113,37 +106,49 @@ enum Known {
 }
 
 impl Repair<'_> {
-    /// The record of a sample; `given` gets the slots that the sink gives.
-    fn record<S: Sink>(
+    /// Reads a whole body by the full parser, because any line decides what the others may be.
+    fn all<S: Sink>(
         &mut self,
         body: &[u8],
-        reader: &Reader<'_>,
+        reported: usize,
+        sink: &mut S,
+        given: &mut Vec<u32>,
+        stats: &mut Stats,
+    ) -> Result<(), Error> {
+        let mut events = openmetrics::OpenMetrics::new(body);
+        while let Some(event) = events.next() {
+            let Event::Sample(sample) = event? else { continue };
+            let family = events.family(&sample.name);
+            let mut record = record(body, &sample, events.offset());
+            record.rule |= family_rule(&family);
+            record.family = family_hash(self.hash, &family);
+            let known = self.find(body, sample.series.as_bytes(), &mut record.hash);
+            self.give_slot(known, &mut record, &family, &sample, sink, given);
+            if self.new.records() >= reported {
+                stats.repaired += 1;
+                if let Some(slot) = record.slot {
+                    sink.value(slot, sample.value, sample.timestamp_ms);
+                }
+            }
+            self.new.push(&record);
+        }
+        Ok(())
+    }
+
+    /// Gives a record of a known family its slot; `given` gets it if the sink was asked.
+    pub(super) fn give_slot<S: Sink>(
+        &mut self,
+        known: Known,
+        record: &mut Record,
+        family: &FamilyInfo<'_>,
         sample: &Sample<'_>,
         sink: &mut S,
         given: &mut Vec<u32>,
-    ) -> Record {
-        let series = sample.series.as_bytes();
-        let tail = series.as_ptr().addr() - body.as_ptr().addr() + series.len();
-        // A line feed is added behind the last line.
-        let end = match reader.offset() {
-            end if body[end - 1] == b'\n' => end,
-            end => end + 1,
-        };
-        let family = reader.family(sample);
-        let mut record = Record {
-            end,
-            tail,
-            slot: None,
-            value: sample.value,
-            rule: reader.rule(&family) | if sample.timestamp_ms.is_some() { rule::TIMED } else { 0 },
-            hash: 0,
-            family: family_hash(self.hash, &family),
-        };
-        let known = self.find(body, series, &mut record.hash);
+    ) {
         match known {
             Known::Twice => {
                 record.rule |= rule::DUPLICATE;
-                return record;
+                return;
             }
             Known::Old(old) if self.old.families[old] == record.family => {
                 record.slot = Some(self.old.slots[old]).filter(|&slot| slot != NO_SLOT);
@@ -153,18 +158,17 @@ impl Repair<'_> {
                     self.lost.push(self.old.slots[old]);
                 }
                 self.asked += 1;
-                record.slot = sink.resolve(&family, sample).filter(|&slot| slot != NO_SLOT);
+                record.slot = sink.resolve(family, sample).filter(|&slot| slot != NO_SLOT);
                 given.extend(record.slot);
             }
         }
         if record.slot.is_none() {
             record.rule |= rule::REFUSED;
         }
-        record
     }
 
     /// Looks a series up, and notes that the body has it.
-    fn find(&mut self, body: &[u8], series: &[u8], hash: &mut u32) -> Known {
+    pub(super) fn find(&mut self, body: &[u8], series: &[u8], hash: &mut u32) -> Known {
         let Self { old, new, next, taken, .. } = self;
         let is_old = |record: usize| old.series(&old.text, record) == series;
         if *next < old.records() && !taken[*next] && old.rules[*next] & rule::DUPLICATE == 0 && is_old(*next)
@@ -192,8 +196,38 @@ impl Repair<'_> {
     }
 }
 
+/// The record of a sample whose line ends before `end`, without what is to be found out.
+pub(super) fn record(body: &[u8], sample: &Sample<'_>, end: usize) -> Record {
+    let series = sample.series.as_bytes();
+    Record {
+        // A line feed is added behind the last line.
+        end: if body[end - 1] == b'\n' { end } else { end + 1 },
+        tail: series.as_ptr().addr() - body.as_ptr().addr() + series.len(),
+        slot: None,
+        value: sample.value,
+        rule: if sample.timestamp_ms.is_some() { rule::TIMED } else { 0 },
+        hash: 0,
+        family: 0,
+    }
+}
+
+/// What a later line of the same series has to keep to in OpenMetrics.
+fn family_rule(family: &FamilyInfo<'_>) -> u8 {
+    let values = match (family.kind, family.suffix) {
+        (Kind::Info, _) => rule::ONE,
+        (Kind::StateSet, _) => rule::ZERO_OR_ONE,
+        (_, "_total" | "_bucket" | "_count" | "_gcount") => rule::NOT_NEGATIVE,
+        _ => 0,
+    };
+    let exemplar = matches!(
+        (family.kind, family.suffix),
+        (Kind::Counter, "_total") | (Kind::Histogram | Kind::GaugeHistogram, "_bucket")
+    );
+    values | if exemplar { rule::EXEMPLAR } else { 0 }
+}
+
 /// Everything that decides where the samples of a family go.
-fn family_hash(hash: Hash, family: &FamilyInfo<'_>) -> u64 {
+pub(super) fn family_hash(hash: Hash, family: &FamilyInfo<'_>) -> u64 {
     let FamilyInfo { name, kind, help, unit, suffix: _ } = family;
     let parts = [name.as_bytes(), help.as_bytes(), unit.as_bytes()];
     parts.iter().fold(*kind as u64, |state, part| hash.and(state, part))

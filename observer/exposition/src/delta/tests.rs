@@ -52,6 +52,14 @@ fn a_value_may_grow_and_shrink() {
 }
 
 #[test]
+fn a_last_line_without_its_end_may_go_on() {
+    let bodies = ["a 1", "a 2", "a 2", "a 21\n", "a 21\n"];
+    for (count, value) in [(3, 2.0), (4, 21.0), (5, 21.0)] {
+        assert_eq!(read(&bodies[..count]).0.told, [(0, value, None)]);
+    }
+}
+
+#[test]
 fn a_line_that_comes_is_asked_for() {
     let (log, stats, gone) = read(&[BODY, &BODY.replace("c 4", "bb 7\nc 4")]);
     assert_eq!(log.asked[4..], ["bb+ Unknown bb"]);

@@ -110,7 +110,10 @@ fn report_special<S: Sink>(dialect: Dialect, layout: &Layout, mut records: Range
 /// Puts the part of a line behind its series in the place of the one before, if there is room.
 #[inline(always)]
 fn replace(place: &mut [u8], tail: &[u8]) {
-    if tail.len() == place.len() {
+    if tail.last() != Some(&b'\n') {
+        // Only a line feed shows that the value ends where it does.
+        place.fill(FILL);
+    } else if tail.len() == place.len() {
         place.copy_from_slice(tail);
     } else if let Some((room, rest)) = place.split_at_mut_checked(tail.len()) {
         room.copy_from_slice(tail);
