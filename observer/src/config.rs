@@ -6,11 +6,9 @@ mod document;
 mod duration;
 mod environment;
 mod glob;
-#[cfg_attr(not(test), expect(dead_code, reason = "discovery reads by it"))]
 mod group;
 mod job;
 mod keys;
-#[cfg_attr(not(test), expect(dead_code, reason = "discovery reads by it"))]
 mod login;
 mod resolve;
 mod section;
@@ -34,8 +32,8 @@ pub(crate) use self::{
     duration::write as write_duration,
     environment::Environment,
     glob::expand,
-    group::Group,
-    job::{Job, Settings},
+    group::{Group, parse_json_groups, read_groups},
+    job::{FileSd, HttpSd, Job, Settings},
     login::Login,
     resolve::{Resolution, Resolver},
     target::{Flag, Target},

@@ -2,6 +2,8 @@
 
 mod budget;
 mod decode;
+#[cfg_attr(not(test), expect(dead_code, reason = "the scraper will follow it"))]
+pub(crate) mod discovery;
 mod http;
 mod labels;
 mod synthetic;

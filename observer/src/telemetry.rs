@@ -93,6 +93,8 @@ telemetry! {
     tcp_groups: Gauge = GROUPS,
     tcp_groups_limit: Gauge = GROUPS_LIMIT,
     tcp_groups_folded: Counter = GROUPS_FOLDED,
+    discovery_refreshes: Labelled<Counter> = DISCOVERY_REFRESHES,
+    discovered_targets: Labelled<Gauge> = DISCOVERED_TARGETS,
     scrape_targets: Gauge = SCRAPE_TARGETS,
     scrapes: Labelled<Counter> = SCRAPES,
     scrape_body_bytes: Counter = SCRAPE_BODY_BYTES,

@@ -1,6 +1,8 @@
 //! Groups of targets, as `static_configs` and the files and servers that name targets write them.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     Problem,
@@ -14,6 +16,7 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Group {
     /// `host` or `host:port`.
+    #[serde(deserialize_with = "targets")]
     pub(crate) targets: Vec<String>,
     /// Labels of all of them.
     #[serde(deserialize_with = "labels")]
@@ -23,14 +26,14 @@ pub(crate) struct Group {
 /// Reads a list of groups; as JSON if the name of the file says so, else as YAML.
 pub(crate) fn read_groups(file: &str, text: &str) -> Result<Vec<Group>, Problem> {
     if file.to_ascii_lowercase().ends_with(".json") {
-        json(file, text)
+        parse_json_groups(file, text)
     } else {
         yaml(text).map_err(|fault| fault.within(file))
     }
 }
 
 /// Reads a list of groups in JSON.
-pub(crate) fn json(file: &str, text: &str) -> Result<Vec<Group>, Problem> {
+pub(crate) fn parse_json_groups(file: &str, text: &str) -> Result<Vec<Group>, Problem> {
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let message = error.to_string();
@@ -55,13 +58,24 @@ impl Group {
         let labels = keys.labels.as_ref().map(|at| at.value.0.clone()).unwrap_or_default();
         Self { targets, labels }
     }
+
+    /// Sets a label of all targets.
+    pub(crate) fn set_label(&mut self, name: &str, value: &str) {
+        self.labels.retain(|(other, _)| other != name);
+        self.labels.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+/// Servers in Go write `null` for an empty list or map.
+fn targets<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(list)?.unwrap_or_default())
 }
 
 /// A map, each name once, sorted.
-fn labels<'de, D: serde::Deserializer<'de>>(map: D) -> Result<Vec<(String, String)>, D::Error> {
-    let map = std::collections::BTreeMap::<String, String>::deserialize(map)?;
+fn labels<'de, D: Deserializer<'de>>(map: D) -> Result<Vec<(String, String)>, D::Error> {
+    let map = Option::<BTreeMap<String, String>>::deserialize(map)?.unwrap_or_default();
     match map.contains_key("") {
-        true => Err(serde::de::Error::custom("a label without a name")),
+        true => Err(D::Error::custom("a label without a name")),
         false => Ok(map.into_iter().collect()),
     }
 }
@@ -80,6 +94,8 @@ mod tests {
         let json = r#"[{"targets": ["a:1", "b"], "labels": {"x": "1.10"}}, {"targets": ["c"]}]"#;
         assert_eq!(read_groups("a.yml", yaml).unwrap(), expected);
         assert_eq!(read_groups("a.json", json).unwrap(), expected);
+        let null = r#"[{"targets": null, "labels": null}]"#;
+        assert_eq!(read_groups("a.json", null).unwrap(), [Group::default()]);
         assert_eq!(read_groups("empty.yml", "").unwrap(), []);
     }
 

@@ -38,6 +38,10 @@ rows! { AGENT_ROWS:
     GROUPS = Gauge "observer_tcp_groups", [], "Label groups of the TCP families in use.";
     GROUPS_LIMIT = Gauge "observer_tcp_groups_limit", [], "How many there may be; the rest share `(other)`.";
     GROUPS_FOLDED = Counter "observer_tcp_groups_folded", [], "Records counted under `(other)` because the groups were used up.";
+    DISCOVERY_REFRESHES = Counter "observer_discovery_refreshes", ["kind", "result"],
+        "Readings of lists of targets, by kind (file, http) and result (success, failure). A failure leaves the targets as they were.";
+    DISCOVERED_TARGETS = Gauge "observer_discovered_targets", ["state"],
+        "Targets found: active, dropped by relabelling, refused (no usable address), over_limit.";
     SCRAPE_TARGETS = Gauge "observer_scrape_targets", [], "Targets scraped.";
     SCRAPES = Counter "observer_scrapes", ["result"],
         "Scrapes by result: success, connect, timeout, protocol, status, too_large, malformed, skipped.";
