@@ -12,9 +12,9 @@ type Unit = [u64; 8];
 
 const CAPACITY: usize = 1024;
 const UNITS: u64 = 300_000;
-/// Units a second when the delay is measured: more than 10,000 targets and a busy kernel side hand over.
-const PACE: u64 = 100_000;
-const PACED: u64 = 20_000;
+/// Units a second when the delay is measured: twice what 10,000 targets hand over.
+const PACE: u64 = 20_000;
+const PACED: u64 = 10_000;
 const ROUNDS: usize = 5;
 
 type Send = Box<dyn FnMut(Unit) + std::marker::Send>;
