@@ -5,6 +5,7 @@ mod failure;
 mod process;
 mod run;
 mod setup;
+mod suite;
 mod test;
 mod tidy;
 mod toolchain;
@@ -19,6 +20,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   setup [--tests]     install what the build needs and this machine lacks; with --tests also the peers the tests run
+  setup --bench       the same and the newest scrapers Debian has, for bench/ to measure beside ours
   build [--static]    build the release binary; --static: one file without any library
   run [-- ARGS]       set up, build and start the agent, with these arguments after `observer run`
   test                set up and run everything that must hold before a change lands; as root
@@ -41,6 +43,7 @@ fn dispatch(args: &[String]) -> Result<()> {
     match args.as_slice() {
         ["setup"] => setup::run(false),
         ["setup", "--tests"] => setup::run(true),
+        ["setup", "--bench"] => setup::bench(),
         ["build"] => build::run(false),
         ["build", "--static"] => build::run(true),
         ["run"] => run::run(&[]),

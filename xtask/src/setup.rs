@@ -19,6 +19,12 @@ pub(crate) fn run(tests: bool) -> Result<()> {
     Ok(())
 }
 
+/// What the build needs, and the peers that `bench/` measures.
+pub(crate) fn bench() -> Result<()> {
+    run(false)?;
+    peers::unpack_newest()
+}
+
 /// What `cargo xtask vm` boots other kernels with.
 pub(crate) fn install_emulator() -> Result<()> {
     apt::install(

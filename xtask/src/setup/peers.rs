@@ -5,7 +5,9 @@ use std::fs;
 use super::apt;
 use crate::{
     failure::{Failure, Result},
-    process, workspace,
+    process,
+    suite::Apt,
+    workspace,
 };
 
 const PACKAGES: [(&str, &[&str]); 4] = [
@@ -33,6 +35,21 @@ pub(crate) fn install() -> Result<()> {
     }
     install_python()?;
     install_root_tree()
+}
+
+/// The scrapers that people run today. They are years newer than this Debian's, and their libraries are here.
+pub(crate) fn unpack_newest() -> Result<()> {
+    const NEWEST: [(&str, &str); 2] = [("victoria-metrics", "vmagent"), ("prometheus", "prometheus")];
+    let dir = workspace::tools().join("peers");
+    let is_there = |program: &str| dir.join("usr/bin").join(program).is_file();
+    if NEWEST.iter().all(|(_, program)| is_there(program)) {
+        return Ok(());
+    }
+    eprintln!(
+        "setup: unpacking the scrapers of Debian sid into .tools/peers: the benchmarks run them beside ours"
+    );
+    let apt = Apt::new("sid", dir.join("apt"))?;
+    NEWEST.iter().try_for_each(|(package, _)| apt.unpack(package, &dir))
 }
 
 fn install_python() -> Result<()> {

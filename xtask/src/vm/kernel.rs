@@ -1,15 +1,13 @@
 //! Kernels of other Debians. Nothing of this machine's own package lists changes.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::{Path, PathBuf};
 
 use super::Kernel;
 use crate::{
     failure::{Failure, Result},
-    process, workspace,
+    process,
+    suite::{Apt, files},
+    workspace,
 };
 
 /// The kernel built for virtual machines: small, and all that it needs to boot is built in.
@@ -23,12 +21,8 @@ pub(super) fn fetch(kernel: &Kernel) -> Result<PathBuf> {
     }
     let apt = Apt::new(kernel.suite, dir.join("apt"))?;
     eprintln!("vm: downloading the kernel of {} into .tools", kernel.suite);
-    process::run_quietly(apt.command("apt-get").args(["-qq", "update"]))?;
     let package = package(&apt)?;
-    process::run_quietly(apt.command("apt-get").args(["-qq", "download", &package]).current_dir(&dir))?;
-    let downloaded = files(&dir).into_iter().find(|file| file.extension().is_some_and(|end| end == "deb"));
-    let deb = downloaded.ok_or_else(|| Failure::new(format!("`{package}` was not downloaded")))?;
-    process::run(process::command("dpkg-deb").arg("-x").args([&deb, &dir]))?;
+    apt.unpack(&package, &dir)?;
     image(&dir).ok_or_else(|| Failure::new(format!("`{package}` has no kernel in it")))
 }
 
@@ -59,58 +53,6 @@ fn image(dir: &Path) -> Option<PathBuf> {
         .into_iter()
         .chain(places)
         .find(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz")))
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    dir.read_dir().map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
-}
-
-/// apt for another suite, with lists of its own.
-struct Apt {
-    dir: PathBuf,
-}
-
-impl Apt {
-    fn new(suite: &str, dir: PathBuf) -> Result<Self> {
-        let targets = process::output(process::command("apt-get").args([
-            "indextargets",
-            "--format",
-            "$(REPO_URI)",
-            "Created-By: Packages",
-        ]))?;
-        let mirror = targets
-            .lines()
-            .find(|uri| uri.ends_with("/debian/"))
-            .ok_or_else(|| Failure::new("this machine's apt knows no Debian mirror"))?;
-        let make = || {
-            for part in ["lists/partial", "cache/archives/partial", "none"] {
-                fs::create_dir_all(dir.join(part))?;
-            }
-            fs::write(dir.join("status"), "")?;
-            let keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
-            fs::write(dir.join("sources.list"), format!("deb [signed-by={keys}] {mirror} {suite} main\n"))
-        };
-        make().map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
-        Ok(Self { dir })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = process::command(program);
-        let places = [
-            ("Dir::Etc::sourcelist", "sources.list"),
-            ("Dir::Etc::sourceparts", "none"),
-            ("Dir::Etc::preferencesparts", "none"),
-            ("Dir::State::lists", "lists"),
-            ("Dir::State::status", "status"),
-            ("Dir::Cache", "cache"),
-        ];
-        for (key, place) in places {
-            command.args(["-o", &format!("{key}={}", self.dir.join(place).display())]);
-        }
-        // Its usual user cannot write into the checkout.
-        command.args(["-o", "APT::Sandbox::User=root"]);
-        command
-    }
 }
 
 #[cfg(test)]
