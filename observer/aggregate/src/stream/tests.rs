@@ -252,9 +252,10 @@ fn metrics_come_and_go_in_any_order() {
     f.engine.leave(x);
     f.engine.leave(y);
     (0..2).for_each(|_| f.window(&[]));
-    // The names change places, and one goes again.
-    let (x, z) = (f.gauge("x", A), f.gauge("z", A));
-    f.engine.leave(z);
+    // Now x has the place that y had, and another group of it goes.
+    let (x, gone) = (f.gauge("x", A), f.gauge("x", B));
+    f.window(&[(x, 1.0), (gone, 1.0)]);
+    f.engine.leave(gone);
     (0..3).for_each(|_| f.window(&[(x, 1.0)]));
     let x2 = f.gauge("x", A2);
     f.window(&[(x, 1.0), (x2, 1.0)]);
@@ -399,6 +400,34 @@ fn a_group_that_takes_turns_does_not_flap() {
 }
 
 #[test]
+fn groups_that_are_read_at_different_times_are_compared_by_what_they_had() {
+    let top = Some(Top { k: 1, by: Weight::Sum });
+    let mut f = Fixture::new(Rule { top, ..rule(1, vec![Output::Total, Output::Sum]) });
+    let (a, b) = (f.counter("x", A), f.counter("x", B));
+    f.window(&[(a, 110.0), (b, 100.0)]);
+    for _ in 0..20 {
+        (0..4).for_each(|_| f.window(&[]));
+        f.window(&[(b, 100.0)]);
+        f.check(&[
+            (r#"x:1s_by_job_total{job="a"}"#, 0.0),
+            (r#"x:1s_by_job_total{job="(other)"}"#, 0.0),
+            (r#"x:1s_by_job_sum{job="(other)"}"#, 100.0),
+        ]);
+        f.window(&[(a, 110.0)]);
+    }
+}
+
+#[test]
+fn a_group_of_the_rest_by_its_own_labels_is_the_rest() {
+    let top = Some(Top { k: 1, by: Weight::Sum });
+    let mut f = Fixture::new(Rule { top, ..rule(1, vec![Output::Sum]) });
+    let [a, other, b] = ["a", "(other)", "b"].map(|job| f.gauge("x", &[("job", job)]));
+    f.window(&[(a, 5.0), (other, 2.0), (b, 1.0)]);
+    f.check(&[(r#"x:1s_by_job_sum{job="a"}"#, 5.0), (r#"x:1s_by_job_sum{job="(other)"}"#, 3.0)]);
+    assert_eq!(f.engine.rules().next().unwrap().groups, 2, "a and b");
+}
+
+#[test]
 fn interval_figures_of_the_rest_are_those_of_its_samples() {
     let outputs = vec![
         Output::Min,
@@ -428,6 +457,16 @@ fn interval_figures_of_the_rest_are_those_of_its_samples() {
         };
         assert_eq!(*value, expected, "{name}");
     }
+}
+
+#[test]
+fn the_last_sample_of_the_rest_is_that_of_the_group_sampled_last() {
+    let top = Some(Top { k: 1, by: Weight::Max });
+    let mut f = Fixture::new(Rule { top, ..rule(2, vec![Output::Last]) });
+    let [a, b, c] = ["a", "b", "c"].map(|job| f.gauge("x", &[("job", job)]));
+    f.window(&[(a, 100.0), (c, 3.0)]);
+    f.window(&[(b, 2.0)]);
+    f.check(&[(r#"x:2s_by_job_last{job="a"}"#, 100.0), (r#"x:2s_by_job_last{job="(other)"}"#, 2.0)]);
 }
 
 #[test]
