@@ -22,11 +22,11 @@ use tokio::{
 use crate::{
     bpf::{self, Level, Programs, Ring},
     cli::{Cli, RunArgs},
-    config::{self, Config, Environment, Server},
+    config::{self, Config, Environment, Limits, Server},
     node::{self, Node},
     say,
     scrape::Scraper,
-    serve::{self, Control, Limits, State},
+    serve::{self, Control, State},
     shard::{self, Command},
     shutdown::Signals,
     telemetry::Telemetry,
@@ -80,14 +80,14 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let (windows, published) = watch::channel(Arc::new(Window::default()));
     let (commands, orders) = sync_channel(16);
     let (stop_scrapes, stopping) = watch::channel(());
-    let scraper = Arc::new(Scraper::spawn(&config.jobs, args.series, &telemetry, closed(stopping)));
+    let scraper = Arc::new(Scraper::spawn(&config.jobs, config.limits.series, &telemetry, closed(stopping)));
     let shard = shard::spawn(shard::Parts {
         capture,
         node,
         telemetry: Arc::clone(&telemetry),
         scraper: Arc::clone(&scraper),
         windows,
-        pool: args.windows.into(),
+        pool: config.limits.windows,
         commands: orders,
         groups: args.tcp_groups,
     })
@@ -105,11 +105,16 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let mut servers = vec![tokio::spawn(serve::run(
         listener,
         Arc::clone(&state),
-        Limits::default(),
+        serve::Limits::default(),
         closed(stopping.clone()),
     ))];
     if let Some(socket) = socket.listener {
-        servers.push(tokio::spawn(serve::run_unix(socket, state, Limits::default(), closed(stopping))));
+        servers.push(tokio::spawn(serve::run_unix(
+            socket,
+            state,
+            serve::Limits::default(),
+            closed(stopping),
+        )));
     }
     say(format_args!("listening on http://{address}"));
 
@@ -162,6 +167,9 @@ fn configure(args: &RunArgs) -> Result<Config, AgentError> {
     for flag in &args.scrape {
         config.add(flag.clone());
     }
+    let Limits { series, windows, .. } = &mut config.limits;
+    *series = args.series.unwrap_or(*series);
+    *windows = args.windows.map_or(*windows, usize::from);
     let Server { listen, allow_remote, socket, linger } = &mut config.server;
     *listen = args.listen.unwrap_or(*listen);
     *allow_remote |= args.allow_remote;

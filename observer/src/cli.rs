@@ -85,12 +85,12 @@ pub(crate) struct RunArgs {
     /// Most label groups (role, peer, port, process) of the TCP families; the rest share `(other)`.
     #[arg(long, value_name = "N", default_value_t = 2000, env = "OBSERVER_TCP_GROUPS")]
     pub(crate) tcp_groups: usize,
-    /// Most scraped series; more are refused and counted.
-    #[arg(long, value_name = "N", default_value_t = 4_000_000, env = "OBSERVER_SERIES")]
-    pub(crate) series: usize,
-    /// Windows that go round: one is filled, the others can be read.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(2..=64), env = "OBSERVER_WINDOWS")]
-    pub(crate) windows: u16,
+    /// Most scraped series; more are refused and counted. 4,000,000 unless the configuration says otherwise.
+    #[arg(long, value_name = "N", env = "OBSERVER_SERIES")]
+    pub(crate) series: Option<usize>,
+    /// Windows that go round: one is filled, the others can be read. 3 unless the configuration says otherwise.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=64), env = "OBSERVER_WINDOWS")]
+    pub(crate) windows: Option<u16>,
     /// Size of the ring buffer in bytes; records that do not fit are counted as lost.
     #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, env = "OBSERVER_RING_SIZE")]
     pub(crate) ring_size: u32,

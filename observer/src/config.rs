@@ -87,10 +87,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             targets: 100_000,
-            series: 1_000_000,
+            series: 4_000_000,
             series_per_target: 200_000,
             arena_bytes: 512 << 20,
-            windows: 4,
+            windows: 3,
         }
     }
 }
@@ -221,7 +221,7 @@ impl Reading {
         let server: ServerKeys<'_> = over.section("server", root.server.map(|at| at.node), &mut warnings)?;
         let defaults = job::Defaults::new(&global, &limits)?;
         let mut config =
-            Config { limits: Limits::new(&limits), server: Server::new(server), ..Config::default() };
+            Config { limits: Limits::new(&limits)?, server: Server::new(server), ..Config::default() };
         config.global.settings = defaults.settings;
         config.global.external_labels = job::external_labels(global.external_labels)?;
         for keys in root.scrape_configs.into_iter().flat_map(|at| at.value) {
@@ -236,9 +236,11 @@ impl Reading {
         Ok(Self { config, defaults, warnings, files })
     }
 
-    /// The warnings since the last time.
+    /// The warnings since the last time, from top to bottom.
     fn problems(&mut self, file: &str) -> Vec<Problem> {
-        self.warnings.drain(..).map(|fault| fault.within(file)).collect()
+        let mut problems: Vec<Problem> = self.warnings.drain(..).map(|fault| fault.within(file)).collect();
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems
     }
 }
 
@@ -256,7 +258,7 @@ impl Server {
 }
 
 impl Limits {
-    fn new(keys: &LimitKeys<'_>) -> Self {
+    fn new(keys: &LimitKeys<'_>) -> Result<Self, Fault> {
         let mut limits = Self::default();
         let LimitKeys { targets, series, series_per_target, arena_bytes, windows, .. } = keys;
         for (limit, said) in [
@@ -270,7 +272,10 @@ impl Limits {
         if let Some(At { value: Size(bytes), .. }) = arena_bytes {
             limits.arena_bytes = *bytes;
         }
-        limits
+        match windows {
+            Some(at) if !(2..=64).contains(&at.value) => Err(at.node.fault("expected 2 to 64 windows")),
+            _ => Ok(limits),
+        }
     }
 }
 

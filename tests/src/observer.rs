@@ -15,7 +15,13 @@ use std::{
 use serde_json::Value;
 
 use self::process::Process;
-use crate::{clock, http, page::Page, privileges::Privileges, row::Row};
+use crate::{binaries, clock, http, page::Page, privileges::Privileges, row::Row};
+
+/// The program, for commands that end by themselves.
+#[must_use]
+pub fn binary() -> PathBuf {
+    binaries::observer()
+}
 
 /// `observer trace -o ndjson`, stopped and reaped when dropped.
 pub struct Trace {

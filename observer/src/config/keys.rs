@@ -176,11 +176,11 @@ sections! {
         "body_bytes" => body_bytes: Size = "64MiB", "The largest body of a scrape where no `body_size_limit` is said.";
         "targets" => targets: usize = "100000", "The most targets over all jobs; those beyond it are not scraped, and counted.";
         "dropped_targets" => dropped_targets: usize = "1000", "How many targets that relabelling dropped are kept for `/api/v1/targets`, a job.";
-        "series" => series: usize = "1000000", "The most scraped series; those beyond it are refused, and counted.";
+        "series" => series: usize = "4000000", "The most scraped series; those beyond it are refused, and counted; `--series`.";
         "series_per_target" => series_per_target: usize = "200000", "The most series of a target; those beyond it are refused, and counted.";
         "arena_bytes" => arena_bytes: Size = "512MiB", "The memory for names and labels.";
-        "windows" => windows: usize = "4", "How many windows there are for those that read them.";
-        idle: "series", "series_per_target", "arena_bytes", "windows";
+        "windows" => windows: usize = "3", "Windows that go round, 2 to 64: one is filled, the others can be read; `--windows`.";
+        idle: "series_per_target", "arena_bytes";
     }
 
     /// The agent's own HTTP server.

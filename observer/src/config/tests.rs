@@ -218,3 +218,6 @@ fn a_file_that_cannot_be_read_is_named() {
     let error = load(Some(Path::new("/nonexistent/observer.yml")), &Environment::default()).unwrap_err();
     assert_eq!(error.to_string(), "cannot read `/nonexistent/observer.yml`");
 }
+
+mod own;
+mod prometheus;

@@ -1,0 +1,82 @@
+//! `observer config check`: what it prints, and its exit codes.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{self, Command},
+};
+
+use observer_tests::observer;
+use serde_json::Value;
+
+/// A configuration file that goes with the test.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = env::temp_dir().join(format!("observer-check-{}-{name}.yml", process::id()));
+        fs::write(&path, text).expect("the folder for temporary files can be written");
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // What is left over does not matter to the result.
+        let _left = fs::remove_file(&self.0);
+    }
+}
+
+/// The exit code, what it printed, and what it said.
+fn check(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let output = Command::new(observer::binary())
+        .args(["config", "check"])
+        .args(args)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the agent can be started");
+    let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_file_that_runs_is_told_with_its_warnings() {
+    let file = File::new(
+        "good",
+        "alerting: {}\nscrape_configs: [{job_name: j, static_configs: [{targets: ['h:1']}]}]\n",
+    );
+    let path = file.0.display().to_string();
+    let variables = [("OBSERVER_GLOBAL__SCRAPE_INTERVAL", "7s"), ("OBSERVER_GLOBL__X", "1")];
+    let (code, out, said) = check(&[&path], &variables);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains("job `j`: every 7s, at most 7s, 1 static targets\n  http://h:1/metrics {"), "{out}");
+    assert!(said.contains(&format!("warning: {path}:1:1: key `alerting` is not supported yet")), "{said}");
+    assert!(said.contains("warning: environment variable `OBSERVER_GLOBL__X`: has no meaning"), "{said}");
+
+    let (code, out, said) = check(&["-o", "json", &path], &[]);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &*said), (Some(0), ""));
+    assert_eq!(report["warnings"][0]["line"], 1);
+    assert_eq!(report["jobs"][0]["targets"][0]["url"], "http://h:1/metrics");
+}
+
+#[test]
+fn a_wrong_file_is_told_with_its_place() {
+    let file = File::new("bad", "scrape_configs:\n- job_nam: j\n");
+    let path = file.0.display().to_string();
+    let (code, out, said) = check(&[&path], &[]);
+    assert_eq!((code, &*out), (Some(2), ""));
+    assert_eq!(said, format!("observer: {path}:2:3: unknown key `job_nam`; did you mean `job_name`?\n"));
+
+    let (code, out, _) = check(&["-o", "json", &path], &[]);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(code, Some(2));
+    assert_eq!((&report["valid"], &report["error"]["column"]), (&Value::Bool(false), &Value::from(3)));
+}
+
+#[test]
+fn a_file_that_is_not_there_has_a_code_of_its_own() {
+    let (code, _, said) = check(&["/nonexistent/observer.yml"], &[]);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("observer: cannot read `/nonexistent/observer.yml`\n"), "{said}");
+}
