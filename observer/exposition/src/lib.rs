@@ -2,6 +2,7 @@
 //!
 //! [`text`] reads the Prometheus text format 0.0.4 and [`openmetrics`] OpenMetrics 1.0; both yield borrowed [`Event`]s
 //! and stop at the first line that the format does not allow, with an [`Error`] that says where and why.
+//! [`protobuf()`] reads the Prometheus protobuf format with its native histograms.
 //! [`Delta`] reads the bodies of one exporter, one after the other, and only looks at what is not as it was before.
 //! [`Writer`] writes either format.
 #![deny(unsafe_code)]
@@ -16,6 +17,7 @@ mod name;
 mod number;
 mod openmetrics;
 mod plain;
+pub mod protobuf;
 mod scan;
 mod text;
 mod write;
@@ -45,4 +47,10 @@ pub fn text(body: &[u8]) -> Text<'_> {
 #[must_use]
 pub fn openmetrics(body: &[u8]) -> OpenMetrics<'_> {
     OpenMetrics::new(body)
+}
+
+/// Reads a body in the Prometheus protobuf format: families, each behind its length.
+#[must_use]
+pub const fn protobuf(body: &[u8]) -> protobuf::Protobuf<'_> {
+    protobuf::Protobuf::new(body)
 }
