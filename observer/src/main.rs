@@ -2,6 +2,10 @@
 #![deny(unsafe_code)]
 
 mod agent;
+#[cfg(test)]
+#[expect(unsafe_code, reason = "an allocator that counts, for tests")]
+#[path = "../aggregate/tests/support/allocations.rs"]
+mod allocations;
 mod bpf;
 mod cli;
 mod clock;

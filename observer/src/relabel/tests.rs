@@ -1,6 +1,7 @@
 //! What Prometheus' documentation says of each action, case by case.
 
 use super::*;
+use crate::allocations;
 
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
@@ -241,4 +242,39 @@ fn a_set_is_sorted_and_has_each_name_once() {
     set.clear();
     set.set("x", "y");
     assert_eq!(set, [("x", "y")].into_iter().collect());
+}
+
+#[test]
+fn warm_rules_allocate_nothing() {
+    let rules = [
+        "source=a,b regex=(f.*);(.*) target=x_$1 replacement=${2}-$1",
+        "action=keep source=a regex=f.+|\\d{3}",
+        "action=drop source=b regex=(x|y)+z",
+        "action=keepequal source=a target=a",
+        "action=dropequal source=a target=b",
+        "action=hashmod source=a,c target=shard modulus=16",
+        "action=labelmap regex=(a|b) replacement=mapped_$1",
+        "action=lowercase source=upper target=upper",
+        "action=uppercase source=b target=b",
+        "action=labeldrop regex=c|mapped_b",
+        "action=labelkeep regex=.*",
+    ];
+    let rules = Rules::compile(&rules.map(rule)).unwrap();
+    let (mut set, mut scratch) = (LabelSet::default(), Scratch::default());
+    let mut kept = 0;
+    let mut before = 0;
+    for window in 0..61 {
+        // What was allocated by then is for the first.
+        if window == 1 {
+            before = allocations::count();
+        }
+        for labels in [ABC, &[("a", "fx"), ("upper", "ÄÖ"), ("b", "xyz")], &[("a", "123"), ("c", "y")]] {
+            set.clear();
+            for (name, value) in labels {
+                set.set(name, value);
+            }
+            kept += usize::from(rules.apply(&mut set, &mut scratch));
+        }
+    }
+    assert_eq!((kept, allocations::count() - before), (61 * 2, 0));
 }
