@@ -55,15 +55,11 @@ fn other_ways_of_discovery_are_left_out_by_name() {
 
 #[test]
 fn limits_of_global_hold_for_jobs_that_say_none() {
-    let config = warns(
+    let config = good(
         "\
 global: {sample_limit: 1, target_limit: 2, label_limit: 3, body_size_limit: 4KB}
 scrape_configs: [{job_name: a}, {job_name: b, sample_limit: 0, target_limit: 5, label_limit: 6}]
 ",
-        &[
-            "observer.yml:1:44: key `label_limit` is read and has no effect yet",
-            "observer.yml:2:81: key `label_limit` is read and has no effect yet",
-        ],
     );
     let limits = |at: usize| {
         let Settings { sample_limit, target_limit, label_limit, body_size_limit, .. } =
