@@ -60,6 +60,8 @@ pub enum Reason {
     Suffix,
     /// A sample without the label that its type needs.
     MissingLabel,
+    /// A bucket's `le` that is no number, or a `quantile` that is not from 0 to 1.
+    LabelValue,
     /// A value that the type does not allow.
     TypeValue,
     /// An exemplar where there can be none.
@@ -100,6 +102,7 @@ impl fmt::Display for Reason {
             Self::Unit => "unit that does not fit the family",
             Self::Suffix => "sample name that does not fit the family's type",
             Self::MissingLabel => "label that the type needs is missing",
+            Self::LabelValue => "label value that the type does not allow",
             Self::TypeValue => "value that the type does not allow",
             Self::Exemplar => "exemplar on a sample that cannot have one",
             Self::ExemplarLength => "exemplar labels longer than 128 characters",

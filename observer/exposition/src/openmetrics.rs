@@ -182,8 +182,13 @@ impl<'a> OpenMetrics<'a> {
             (Kind::StateSet, _) => Some(&*self.family.name),
             _ => None,
         };
-        if needs.is_some_and(|name| sample.labels.value(name).is_none()) {
-            return Err(Reason::MissingLabel);
+        if let Some(label) = needs {
+            let value = sample.labels.value(label).ok_or(Reason::MissingLabel)?;
+            let in_range =
+                |value: f64| if label == "le" { !value.is_nan() } else { (0.0..=1.0).contains(&value) };
+            if kind != Kind::StateSet && !number::value(value).is_ok_and(in_range) {
+                return Err(Reason::LabelValue);
+            }
         }
         let value = sample.value;
         let allowed = match (kind, suffix) {
