@@ -113,6 +113,9 @@ impl Collector {
         }
         fs::create_dir_all(&dir)?;
         let mut config = scrape_config(work);
+        if self.is_ours() {
+            config += &limits(work.targets);
+        }
         if self.kind != Kind::Vmagent {
             config += &format!("remote_write:\n- url: {}\n", work.sink());
         }
@@ -194,6 +197,23 @@ fn scrape_config(work: Work<'_>) -> String {
     config
 }
 
+/// Room for more series than ours allows unless told; nothing if the defaults do.
+fn limits(targets: &TargetsArgs) -> String {
+    const DEFAULT: u64 = 1_000_000;
+    /// Most of what the labels of a series and their index take.
+    const BYTES_A_SERIES: u64 = 512;
+    // Series that go make room a while after others have come.
+    let series = u64::from(targets.targets) * u64::from(targets.series) * 5 / 4;
+    if series <= DEFAULT {
+        return String::new();
+    }
+    format!(
+        "limits:\n  series: {series}\n  series_per_target: {}\n  arena_bytes: {}B\n",
+        u64::from(targets.series) * 2,
+        series * BYTES_A_SERIES
+    )
+}
+
 /// A port that was free a moment ago.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -242,12 +262,28 @@ impl Drop for Running {
             thread::sleep(Duration::from_millis(20));
         }
         let _gone = fs::remove_dir_all(&self.dir);
+        // The last one out takes the place of all.
+        let _gone = self.dir.parent().map(fs::remove_dir);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_are_raised_only_where_the_defaults_are_too_low() {
+        let load = |targets| TargetsArgs {
+            targets,
+            series: 1000,
+            change: targets::Change::Real,
+            churn_percent: 0.0,
+            openmetrics: false,
+        };
+        assert_eq!(limits(&load(800)), "");
+        let raised = "limits:\n  series: 1250000\n  series_per_target: 2000\n  arena_bytes: 640000000B\n";
+        assert_eq!(limits(&load(1000)), raised);
+    }
 
     #[test]
     fn a_collector_is_named_with_its_kind_and_perhaps_its_place() {

@@ -62,7 +62,9 @@ pub(crate) fn serve(port: u16, limit: Duration, service: &mut impl Service) -> R
     sys::only_loopback(&listener)?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let ended = when_input_ends(Waker::new(poll.registry(), WAKER)?);
+    // Ours to hold: one that is dropped right after it woke us would take its event along.
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let ended = when_input_ends(Arc::clone(&waker));
     println!("listening {}", listener.local_addr()?.port());
     let started = Started::now();
     let mut events = Events::with_capacity(1024);
@@ -90,7 +92,7 @@ pub(crate) fn serve(port: u16, limit: Duration, service: &mut impl Service) -> R
     }
 }
 
-fn when_input_ends(waker: Waker) -> Arc<AtomicBool> {
+fn when_input_ends(waker: Arc<Waker>) -> Arc<AtomicBool> {
     let ended = Arc::new(AtomicBool::new(false));
     let end = Arc::clone(&ended);
     thread::spawn(move || {

@@ -15,7 +15,7 @@ const UNITS: u64 = 300_000;
 /// Units a second when the delay is measured: twice what 10,000 targets hand over.
 const PACE: u64 = 20_000;
 const PACED: u64 = 10_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 type Send = Box<dyn FnMut(Unit) + std::marker::Send>;
 type Receive = Box<dyn FnMut() -> Unit + std::marker::Send>;
@@ -40,7 +40,9 @@ pub(crate) fn run() -> Result<()> {
         "{} bytes a unit, {CAPACITY} places, {ROUNDS} rounds; delay at {PACE} units/s\n",
         size_of::<Unit>()
     );
-    println!("| queue, reader | million/s | delay P50, us | delay P99, us |\n|---|---|---|---|");
+    println!(
+        "| queue, reader | million/s | delay P50, us | delay P99, us | P99 of the best round |\n|---|---|---|---|---|"
+    );
     let mut rates = QUEUES.map(|_| Vec::new());
     let mut delays = QUEUES.map(|_| Vec::new());
     for _ in 0..ROUNDS {
@@ -53,7 +55,9 @@ pub(crate) fn run() -> Result<()> {
         let rate = Spread::of(rates[nth].iter().copied()).ok_or("no round")?;
         let p50 = Spread::of(delays[nth].iter().map(|delay| delay.0)).ok_or("no round")?;
         let p99 = Spread::of(delays[nth].iter().map(|delay| delay.1)).ok_or("no round")?;
-        println!("| {name} | {rate:.1} | {p50:.1} | {p99:.1} |");
+        // Whoever else wants a CPU takes it for milliseconds; the best round shows the queue.
+        let best = delays[nth].iter().map(|delay| delay.1).fold(f64::INFINITY, f64::min);
+        println!("| {name} | {rate:.1} | {p50:.1} | {p99:.1} | {best:.1} |");
     }
     println!("\nafter: load average {}", machine::load_average());
     Ok(())
