@@ -1,5 +1,7 @@
 //! The protobuf reader on a real body, whole and broken.
 
+#[path = "support/corpus.rs"]
+mod corpus;
 #[path = "support/random.rs"]
 mod random;
 
@@ -113,36 +115,48 @@ fn read(body: &[u8]) -> (usize, bool) {
     (metrics, true)
 }
 
-#[test]
-fn any_bytes_are_read_or_refused() {
-    let mut random = Random::new(1);
-    let (whole, sound) = read(PROTOBUF);
-    assert!(sound && whole > 150, "{whole}");
+/// Reads bodies with something done to them; how many were sound and how many not.
+fn campaign(bodies: &[Vec<u8>], rounds: usize, seed: u64) -> (usize, usize) {
+    let mut random = Random::new(seed);
     let (mut good, mut bad) = (0, 0);
-    for _ in 0..400 {
-        // A few families, so that more than the first ones are met.
-        let mut body = PROTOBUF[..].to_vec();
-        for _ in 0..random.below(3) {
-            let at = random.below(body.len());
-            match random.below(4) {
-                0 => body.truncate(at),
-                1 => body[at] ^= 1 << random.below(8),
-                2 => body[at] = random.next().to_le_bytes()[0],
-                _ => drop(body.remove(at)),
-            }
+    for _ in 0..rounds {
+        let mut body = bodies[random.below(bodies.len())].clone();
+        for _ in 0..random.below(4) {
             if body.is_empty() {
                 break;
             }
+            let at = random.below(body.len());
+            match random.below(5) {
+                0 if random.below(8) == 0 => body.truncate(at),
+                0 | 1 => body[at] ^= 1 << random.below(8),
+                2 => body[at] = random.next().to_le_bytes()[0],
+                3 => body.insert(at, random.next().to_le_bytes()[0]),
+                _ => drop(body.remove(at)),
+            }
         }
-        let (metrics, sound) = read(&body);
-        assert!(metrics <= whole + 50);
+        let (_, sound) = read(&body);
         good += usize::from(sound);
         bad += usize::from(!sound);
     }
+    (good, bad)
+}
+
+#[test]
+fn any_bytes_are_read_or_refused() {
+    let (metrics, sound) = read(PROTOBUF);
+    assert!(sound && metrics > 150, "{metrics}");
+    let (good, bad) = campaign(&[PROTOBUF.to_vec()], 300, 1);
     assert!(good > 50 && bad > 50, "{good} {bad}");
-    for _ in 0..20_000 {
-        let body: Vec<u8> =
-            (0..random.below(40)).map(|_| random.next().to_le_bytes()[0] >> random.below(6)).collect();
-        read(&body);
-    }
+    let (good, bad) = campaign(&corpus::files("protobuf"), 20_000, 2);
+    assert!(good > 5000 && bad > 5000, "{good} {bad}");
+}
+
+#[test]
+#[ignore = "takes as long as it is told: `cargo xtask fuzz SECONDS`"]
+fn for_as_long_as_told() {
+    let mut bodies = corpus::files("protobuf");
+    bodies.push(PROTOBUF[..3000].to_vec());
+    corpus::as_long_as_told(|seed| {
+        campaign(&bodies, 5_000, seed);
+    });
 }

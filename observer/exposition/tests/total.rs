@@ -125,6 +125,57 @@ fn what_is_written_reads_back() {
     }
 }
 
+/// What ends a sample line with more than its value takes the long way through the parser; the events are the same.
+#[test]
+fn the_short_way_gives_what_the_long_way_gives() {
+    let longer = |body: &str, end: &str| -> String {
+        let lines = body.lines().map(|line| match line.starts_with('#') || line.is_empty() {
+            true => format!("{line}\n"),
+            false => format!("{line}{end}\n"),
+        });
+        lines.collect()
+    };
+    let real = [include_str!("bodies/node_exporter.txt"), include_str!("bodies/prometheus.txt")];
+    let mut bytes = Bytes(11);
+    let mut samples = 0;
+    for round in 0..30_000 {
+        let body = match real.get(round) {
+            Some(body) => (*body).to_owned(),
+            None => {
+                let value =
+                    ["1", "2.5", "-1e9", "0.1", "123456789012345678", "NaN", "1e-7", "12345678", "1.0e5"];
+                let name = bytes.pick(&["a", "a_b:c9_long_enough_for_two", "A", "_", "a\u{e9}"]);
+                let labels: Vec<String> = (0..bytes.next() % 4)
+                    .map(|_| {
+                        format!(
+                            "{}=\"{}\"",
+                            bytes.pick(&["x", "le", "a_long_label_name_it_is"]),
+                            bytes.pick(&["", "1", "\u{e9}", "a long value, of many bytes", "\\n", "}", "{"])
+                        )
+                    })
+                    .collect();
+                format!("{name}{{{}}} {}\n", labels.join(","), bytes.pick(&value))
+            }
+        };
+        let read = |body: &str| text(body.as_bytes()).map(|event| format!("{event:?}")).collect::<Vec<_>>();
+        let short = read(&body);
+        assert_eq!(short, read(&longer(&body, " ")), "{body:?}");
+        samples += short.iter().filter(|event| event.starts_with("Ok(Sample")).count();
+        // OpenMetrics has no blank there, but a timestamp.
+        let read = |body: &str| {
+            let events = openmetrics(body.as_bytes()).map(|event| match event {
+                Ok(Event::Sample(sample)) => {
+                    format!("{:?}", observer_exposition::Sample { timestamp_ms: None, ..sample })
+                }
+                event => format!("{event:?}"),
+            });
+            events.collect::<Vec<_>>()
+        };
+        assert_eq!(read(&body), read(&longer(&body, " 5")), "{body:?}");
+    }
+    assert!(samples > 15_000, "{samples}");
+}
+
 fn round_trip(bytes: &mut Bytes, format: Format, names: Names) {
     let name = if names == Names::Quoted { "io.\"bytes" } else { "io_bytes" };
     let help: String =
