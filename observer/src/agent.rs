@@ -80,7 +80,8 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let (windows, published) = watch::channel(Arc::new(Window::default()));
     let (commands, orders) = sync_channel(16);
     let (stop_scrapes, stopping) = watch::channel(());
-    let scraper = Arc::new(Scraper::spawn(&config.jobs, config.limits.series, &telemetry, closed(stopping)));
+    let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
+    let scraper = Arc::new(Scraper::spawn(jobs, &config.limits, &telemetry, closed(stopping)));
     let shard = shard::spawn(shard::Parts {
         capture,
         node,
@@ -95,7 +96,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
 
     let state = Arc::new(State::new(
         published,
-        boxed(&scraper, Scraper::snapshots),
+        boxed(&scraper, Scraper::list),
         Box::new(Remote(commands.clone())),
         config.global.external_labels,
         telemetry,

@@ -36,7 +36,7 @@ pub(crate) use self::{
     job::{FileSd, HttpSd, Job, Settings},
     login::Login,
     resolve::{Resolution, Resolver},
-    target::{Flag, Target},
+    target::{Flag, ScrapeTarget, Target},
 };
 use self::{
     keys::{GlobalKeys, LimitKeys, RootKeys, ServerKeys},

@@ -17,7 +17,6 @@ mod metrics;
 mod node;
 mod proc;
 mod readings;
-#[cfg_attr(not(test), expect(dead_code, reason = "what scrapes will ask for it"))]
 mod relabel;
 mod scrape;
 mod serve;

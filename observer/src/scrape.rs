@@ -2,17 +2,17 @@
 
 mod budget;
 mod decode;
-#[cfg_attr(not(test), expect(dead_code, reason = "the scraper will follow it"))]
-pub(crate) mod discovery;
+mod discovery;
 mod http;
 mod labels;
 mod synthetic;
 mod target;
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -21,33 +21,56 @@ use std::{
 use observer_aggregate::window::{Source, Window};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
-    sync::watch,
-    task::{JoinHandle, JoinSet},
+    sync::{oneshot, watch},
+    task::{AbortHandle, JoinHandle, JoinSet},
 };
 
-use self::budget::Budget;
-use self::target::{Failure, Shared, Worker};
+pub(crate) use self::discovery::Targets;
+use self::{
+    budget::Budget,
+    discovery::Discovery,
+    target::{Failure, Shared, Worker},
+};
 use crate::{
     clock,
-    config::{Job, Target},
+    config::{Job, Limits, ScrapeTarget, Target},
     telemetry::Telemetry,
-    window::TargetSnapshot,
+    window::{Dropped, TargetList, TargetSnapshot},
 };
 
 /// The running scrapes.
 #[derive(Debug)]
 pub(crate) struct Scraper {
-    targets: Vec<Handle>,
+    live: Arc<Live>,
+    supervisor: JoinHandle<()>,
+}
+
+/// What there is to scrape now.
+#[derive(Debug)]
+struct Live {
+    targets: Mutex<Set>,
+    discovered: watch::Receiver<Arc<Targets>>,
     counters: Arc<Counters>,
     budget: Arc<Budget>,
-    supervisor: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    /// In the order of the configuration.
+    active: Vec<Handle>,
+    /// Targets that are none any more, until a window has told the end of their series.
+    leaving: Vec<Shared>,
+    /// Rises when a target comes or goes.
+    changes: u64,
 }
 
 /// A target, as others see it.
 #[derive(Debug)]
 struct Handle {
+    identity: u64,
     core: Shared,
     snapshot: watch::Receiver<Arc<TargetSnapshot>>,
+    task: AbortHandle,
 }
 
 /// What the targets count together.
@@ -95,86 +118,153 @@ pub(crate) struct Progress {
 }
 
 impl Scraper {
-    /// Starts to scrape every target of the jobs, until `shutdown`.
+    /// Starts to scrape every target of the jobs, and those that come, until `shutdown`.
     pub(crate) fn spawn(
-        jobs: &[Job],
-        series_limit: usize,
-        telemetry: &Telemetry,
+        jobs: Vec<Arc<Job>>,
+        limits: &Limits,
+        telemetry: &Arc<Telemetry>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let counters = Arc::new(Counters::new(telemetry));
-        let budget = Arc::new(Budget::new(series_limit));
-        let mut targets = Vec::new();
-        let mut tasks = JoinSet::new();
-        let (now, wall_ns) = (clock::monotonic(), clock::wall_ns());
-        for job in jobs {
-            let name: Arc<str> = Arc::from(&*job.name);
-            for target in &job.targets {
-                let interval = job.settings.interval;
-                let first = now + until_first(phase(target, interval), interval, wall_ns);
-                let (worker, core, snapshot) = Worker::new(
-                    Arc::clone(&name),
-                    Arc::new(target.clone()),
-                    job.settings,
-                    Arc::clone(&counters),
-                    &budget,
-                );
-                tasks.spawn(worker.run(first));
-                targets.push(Handle { core, snapshot });
-            }
-        }
-        telemetry.scrape_targets.set(i64::try_from(targets.len()).unwrap_or(i64::MAX));
-        let supervisor = tokio::spawn(async move {
-            shutdown.await;
-            tasks.shutdown().await;
+        let (stop, stopping) = oneshot::channel::<()>();
+        let discovery = Discovery::spawn(jobs, limits.targets, telemetry, async move {
+            // The other end goes when everything ends.
+            let _gone = stopping.await;
         });
-        Self { targets, counters, budget, supervisor }
+        let live = Arc::new(Live {
+            targets: Mutex::default(),
+            discovered: discovery.targets(),
+            counters: Arc::new(Counters::new(telemetry)),
+            budget: Arc::new(Budget::new(limits.series, limits.series_per_target)),
+        });
+        let mut tasks = JoinSet::new();
+        live.follow(&mut tasks, telemetry);
+        let supervisor = {
+            let (live, telemetry) = (Arc::clone(&live), Arc::clone(telemetry));
+            let mut discovered = discovery.targets();
+            tokio::spawn(async move {
+                let following = async {
+                    while discovered.changed().await.is_ok() {
+                        live.follow(&mut tasks, &telemetry);
+                        // Tasks of targets that are gone have ended.
+                        while tasks.try_join_next().is_some() {}
+                    }
+                    std::future::pending::<()>().await;
+                };
+                tokio::select! {
+                    () = following => {}
+                    () = shutdown => {}
+                }
+                tasks.shutdown().await;
+                drop(stop);
+                discovery.stopped().await;
+            })
+        };
+        Self { live, supervisor }
     }
 
-    /// What the last scrape of each target gave, in the order of the configuration.
-    pub(crate) fn snapshots(&self) -> Vec<Arc<TargetSnapshot>> {
-        self.targets.iter().map(|target| Arc::clone(&target.snapshot.borrow())).collect()
+    /// What the last scrape of each target gave, in the order of the configuration; and what is not scraped.
+    pub(crate) fn list(&self) -> TargetList {
+        let active =
+            self.live.lock().active.iter().map(|target| Arc::clone(&target.snapshot.borrow())).collect();
+        let discovered = Arc::clone(&self.live.discovered.borrow());
+        let dropped = discovered.jobs.iter().map(|job| Dropped {
+            job: Arc::clone(&job.job),
+            labels: job.dropped.clone(),
+            count: job.dropped_count,
+        });
+        TargetList { active, dropped: dropped.collect() }
     }
 
     /// Gives every target's series and values to a window.
     pub(crate) fn take(&self, window: &mut Window) {
-        for target in &self.targets {
+        let Set { active, leaving, .. } = &mut *self.live.lock();
+        for core in leaving.drain(..) {
+            window.take(Source::Scrape, &mut core.lock().block);
+        }
+        for target in active {
             window.take(Source::Scrape, &mut target.core.lock().block);
         }
     }
 
     /// Series there are, and series there may be.
     pub(crate) fn series(&self) -> (usize, usize) {
-        self.budget.used_of()
+        self.live.budget.used_of()
     }
 
     /// Heap memory of all targets' series and readers, in bytes: used, and reserved.
     pub(crate) fn memory(&self) -> (usize, usize) {
-        let each = self.targets.iter().map(|target| target.core.lock().memory());
+        let set = self.live.lock();
+        let each = set.active.iter().map(|target| target.core.lock().memory());
         each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Rises when a series of a target comes or goes.
+    /// Rises when a target, or a series of one, comes or goes.
     pub(crate) fn changes(&self) -> u64 {
-        self.targets.iter().map(|target| target.core.lock().block.changes()).sum()
+        let set = self.live.lock();
+        set.changes + set.active.iter().map(|target| target.core.lock().block.changes()).sum::<u64>()
     }
 
     /// Whether a target shows a family of that name (without `_total`).
     pub(crate) fn shows(&self, name: &str) -> bool {
-        self.targets.iter().any(|target| target.core.lock().block.shows(name))
+        self.live.lock().active.iter().any(|target| target.core.lock().block.shows(name))
     }
 
     /// The progress of now.
     pub(crate) fn progress(&self) -> Progress {
+        let counters = &self.live.counters;
         // `done` first: a scrape that ends in between must not make more done than due.
-        let done = self.counters.done.load(Relaxed);
-        Progress { due: self.counters.due.load(Relaxed), done }
+        let done = counters.done.load(Relaxed);
+        Progress { due: counters.due.load(Relaxed), done }
     }
 
     /// Waits until all tasks have ended, which they do only behind `shutdown`.
     pub(crate) async fn stopped(self) {
         // A panic of the supervisor has been printed; there is nothing left to wait for.
         let _ended = self.supervisor.await;
+    }
+}
+
+impl Live {
+    fn lock(&self) -> MutexGuard<'_, Set> {
+        // A list of handles is whole after every single step.
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts what is new among the targets, and ends what is none any more. What stays keeps its connection and its series.
+    fn follow(&self, tasks: &mut JoinSet<()>, telemetry: &Telemetry) {
+        let discovered = Arc::clone(&self.discovered.borrow());
+        let set = &mut *self.lock();
+        let mut before: HashMap<u64, Handle> =
+            set.active.drain(..).map(|handle| (handle.identity, handle)).collect();
+        let (now, wall_ns) = (clock::monotonic(), clock::wall_ns());
+        for target in discovered.jobs.iter().flat_map(|job| &job.active) {
+            set.active.push(match before.entry(target.identity) {
+                Entry::Occupied(same) => same.remove(),
+                Entry::Vacant(_) => self.start(target, tasks, now, wall_ns),
+            });
+        }
+        for (_, gone) in before {
+            gone.task.abort();
+            // A scrape that is being decoded ends first; there is no other behind it.
+            gone.core.lock().end();
+            set.leaving.push(gone.core);
+        }
+        set.changes += 1;
+        telemetry.scrape_targets.set(i64::try_from(set.active.len()).unwrap_or(i64::MAX));
+    }
+
+    fn start(
+        &self,
+        target: &Arc<ScrapeTarget>,
+        tasks: &mut JoinSet<()>,
+        now: std::time::Instant,
+        wall_ns: u64,
+    ) -> Handle {
+        let first = now + until_first(phase(&target.target, target.interval), target.interval, wall_ns);
+        let (worker, core, snapshot) =
+            Worker::new(Arc::clone(target), Arc::clone(&self.counters), &self.budget);
+        let task = tasks.spawn(worker.run(first));
+        Handle { identity: target.identity, core, snapshot, task }
     }
 }
 

@@ -26,13 +26,13 @@ use tokio::{
 };
 
 use self::{page::Pages, patience::Patient, route::Door};
-use crate::{bpf::Level, telemetry::Telemetry, window::TargetSnapshot};
+use crate::{bpf::Level, telemetry::Telemetry, window::TargetList};
 
 /// What the server shows.
 pub(crate) struct State {
     pub(crate) windows: watch::Receiver<Arc<Window>>,
     /// The targets' last scrapes.
-    pub(crate) targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
+    pub(crate) targets: Box<dyn Fn() -> TargetList + Send + Sync>,
     /// What the Unix socket controls.
     pub(crate) control: Box<dyn Control>,
     /// Labels for every series of the page that has none of the name.
@@ -78,7 +78,7 @@ impl Default for Limits {
 impl State {
     pub(crate) fn new(
         windows: watch::Receiver<Arc<Window>>,
-        targets: Box<dyn Fn() -> Vec<Arc<TargetSnapshot>> + Send + Sync>,
+        targets: Box<dyn Fn() -> TargetList + Send + Sync>,
         control: Box<dyn Control>,
         external_labels: Vec<(String, String)>,
         telemetry: Arc<Telemetry>,

@@ -2,17 +2,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::config::{Settings, Target};
+use crate::config::{Job, ScrapeTarget};
+
+/// All targets, for the surfaces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TargetList {
+    /// Those that are scraped.
+    pub(crate) active: Vec<Arc<TargetSnapshot>>,
+    /// By job: the labels of some of those that relabelling dropped, and how many it dropped.
+    pub(crate) dropped: Vec<Dropped>,
+}
+
+/// What relabelling dropped of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropped {
+    /// The job.
+    pub(crate) job: Arc<Job>,
+    /// Labels before relabelling.
+    pub(crate) labels: Vec<Vec<(String, String)>>,
+    /// How many were dropped, those without their labels here included.
+    pub(crate) count: usize,
+}
 
 /// What the last scrape of a target gave. Immutable.
 #[derive(Clone, Debug)]
 pub(crate) struct TargetSnapshot {
-    /// The name of the job.
-    pub(crate) job: Arc<str>,
-    /// What is scraped.
-    pub(crate) target: Arc<Target>,
-    /// How it is scraped.
-    pub(crate) settings: Settings,
+    /// What is scraped, and how.
+    pub(crate) target: Arc<ScrapeTarget>,
     /// How the last scrape ended.
     pub(crate) health: Health,
     /// Why the last scrape failed; empty if it did not.

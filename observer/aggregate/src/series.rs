@@ -256,6 +256,12 @@ impl Block {
         at
     }
 
+    /// The name of a family.
+    #[must_use]
+    pub fn name(&self, family: u32) -> &str {
+        &self.layout.heads[family as usize].name
+    }
+
     /// Says that values have come: those of this reading are told as new by the next window.
     pub fn touch(&mut self) {
         self.fresh = true;

@@ -39,7 +39,6 @@ sections! {
         "label_value_length_limit" => label_value_length_limit: usize = "0", "The longest value of a label in bytes; 0 for any length.";
         "body_size_limit" => body_size_limit: Size = "64MiB", "The largest body of a scrape; 0 for any size.";
         "keep_dropped_targets" => keep_dropped_targets: usize = "0", "How many targets that relabelling dropped are kept for `/api/v1/targets`; 0 for as many as `limits` has.";
-        idle: "target_limit", "label_limit", "label_name_length_limit", "label_value_length_limit", "keep_dropped_targets";
         unsupported: "evaluation_interval", "rule_query_offset", "query_log_file", "scrape_failure_log_file",
             "scrape_protocols", "metric_name_validation_scheme", "metric_name_escaping_scheme",
             "scrape_native_histograms", "always_scrape_classic_histograms",
@@ -76,8 +75,7 @@ sections! {
         "body_size_limit" => body_size_limit: Size = "", "As in `global`.";
         "keep_dropped_targets" => keep_dropped_targets: usize = "", "As in `global`.";
         idle: "track_timestamps_staleness", "enable_compression", "follow_redirects", "basic_auth", "authorization",
-            "http_headers", "file_sd_configs", "http_sd_configs", "metric_relabel_configs", "target_limit",
-            "label_limit", "label_name_length_limit", "label_value_length_limit", "keep_dropped_targets";
+            "http_headers";
         unsupported: "oauth2", "bearer_token", "bearer_token_file", "tls_config", "proxy_url", "no_proxy",
             "proxy_from_environment", "proxy_connect_header", "scrape_protocols", "fallback_scrape_protocol",
             "scrape_native_histograms", "always_scrape_classic_histograms", "scrape_classic_histograms",
@@ -180,7 +178,7 @@ sections! {
         "series_per_target" => series_per_target: usize = "200000", "The most series of a target; those beyond it are refused, and counted.";
         "arena_bytes" => arena_bytes: Size = "512MiB", "The memory for names and labels.";
         "windows" => windows: usize = "3", "Windows that go round, 2 to 64: one is filled, the others can be read; `--windows`.";
-        idle: "targets", "dropped_targets", "series_per_target", "arena_bytes";
+        idle: "arena_bytes";
     }
 
     /// The agent's own HTTP server.

@@ -1,8 +1,10 @@
 //! A thing to scrape: from the file or from `--scrape [job=]URL`.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use hyper::Uri;
+
+use super::Job;
 
 /// The job of a target from the command line that names none.
 const FLAG_JOB: &str = "scrape";
@@ -14,6 +16,23 @@ pub(crate) struct Target {
     pub(crate) url: Uri,
     /// The labels of all its series, `job` and `instance` among them. Values as they are. Sorted by name.
     pub(crate) labels: Vec<(String, String)>,
+}
+
+/// Something to scrape.
+#[derive(Debug, PartialEq)]
+pub(crate) struct ScrapeTarget {
+    /// The job it belongs to: limits, rules for its samples, headers.
+    pub(crate) job: Arc<Job>,
+    /// Where, and the labels of all its series.
+    pub(crate) target: Arc<Target>,
+    /// Its labels before relabelling, sorted by name.
+    pub(crate) discovered: Vec<(String, String)>,
+    /// From the begin of one scrape to the begin of the next.
+    pub(crate) interval: Duration,
+    /// The longest a scrape may take, at most the interval.
+    pub(crate) timeout: Duration,
+    /// Tells targets of a job apart: what has the same is the same target, whose connection and state go on.
+    pub(crate) identity: u64,
 }
 
 /// The value of `--scrape`.

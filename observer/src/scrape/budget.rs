@@ -6,18 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
+    per_target: usize,
     used: AtomicUsize,
 }
 
 impl Budget {
-    /// A limit in series.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0) }
+    /// Limits in series: of all targets, and of each.
+    pub(crate) fn new(limit: usize, per_target: usize) -> Self {
+        Self { limit, per_target, used: AtomicUsize::new(0) }
     }
 
-    /// Takes room for one series. False if there is none.
-    pub(super) fn take(&self) -> bool {
-        self.used.fetch_update(Relaxed, Relaxed, |used| (used < self.limit).then_some(used + 1)).is_ok()
+    /// Takes room for one more series of a target that holds so many. False if there is none.
+    pub(super) fn take(&self, held: usize) -> bool {
+        held < self.per_target
+            && self
+                .used
+                .fetch_update(Relaxed, Relaxed, |used| (used < self.limit).then_some(used + 1))
+                .is_ok()
     }
 
     /// Gives room back.

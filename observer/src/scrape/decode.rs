@@ -1,19 +1,26 @@
 //! From a body to the target's block.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
 
 use observer_aggregate::{
     family::{self, Suffix},
-    series::Block,
+    series::{Block, Head},
 };
-use observer_exposition::{Delta, Dialect, Error, FamilyInfo, Kind, Sample, Sink, Stats};
+use observer_exposition::{Delta, Dialect, Error, FamilyInfo, Kind, Labels, Sample, Sink, Stats, unescape};
 
 use super::{
     budget::Budget,
-    labels::TargetLabels,
+    labels::{self, TargetLabels},
     synthetic::{Report, Synthetic},
 };
-use crate::config::Settings;
+use crate::{
+    config::{Job, Target},
+    relabel::{LabelSet, Scratch},
+};
 
 /// What a target has: its series, and the reader that knows which line of a body is which.
 #[derive(Debug)]
@@ -22,18 +29,22 @@ pub(super) struct Core {
     reader: Option<(Dialect, Delta)>,
     synthetic: Synthetic,
     keeper: Keeper,
+    /// The target is none any more: what its last scrape still brings is not wanted.
+    ended: bool,
 }
 
 /// Decides what becomes of a series that is new.
 #[derive(Debug)]
 struct Keeper {
     labels: TargetLabels,
-    honor_labels: bool,
-    honor_timestamps: bool,
-    sample_limit: usize,
+    job: Arc<Job>,
     budget: Arc<Budget>,
-    /// Series of the body that count against the budget.
+    /// Series that count against the budget.
     held: usize,
+    /// With rules, different lines may become one series: the slots, by what they are.
+    made: HashMap<u64, u32>,
+    set: LabelSet,
+    scratch: Scratch,
 }
 
 /// What a body has.
@@ -58,40 +69,63 @@ pub(super) enum DecodeError {
     Parse(Error),
     #[error("more samples than the limit of {0}")]
     SampleLimit(usize),
+    #[error("{0}")]
+    LabelLimit(String),
 }
 
 impl Core {
-    pub(super) fn new(labels: &[(String, String)], settings: &Settings, budget: Arc<Budget>) -> Self {
-        let Settings { honor_labels, honor_timestamps, sample_limit, .. } = *settings;
-        let labels = TargetLabels::new(labels);
+    pub(super) fn new(target: &Target, job: &Arc<Job>, budget: Arc<Budget>) -> Self {
+        let labels = TargetLabels::new(&target.labels);
         let mut block = Block::default();
         let synthetic = Synthetic::new(&mut block, &labels.block());
-        let keeper = Keeper { labels, honor_labels, honor_timestamps, sample_limit, budget, held: 0 };
-        Self { block, reader: None, synthetic, keeper }
+        let keeper = Keeper {
+            labels,
+            job: Arc::clone(job),
+            budget,
+            held: 0,
+            made: HashMap::new(),
+            set: LabelSet::default(),
+            scratch: Scratch::default(),
+        };
+        Self { block, reader: None, synthetic, keeper, ended: false }
     }
 
     /// Reads a body into the block; an error comes with what was counted up to it, and leaves values of which [`Self::fail`]
     /// makes an end.
     pub(super) fn decode(&mut self, body: &[u8], dialect: Dialect) -> Result<Counts, (DecodeError, Counts)> {
-        let Self { block, reader, synthetic, keeper } = self;
+        let Self { block, reader, synthetic, keeper, ended } = self;
+        if *ended {
+            return Ok(Counts::default());
+        }
         // An exporter that changes its format starts anew: its lines are others.
         if reader.as_ref().is_some_and(|(known, _)| *known != dialect) {
             forget(block, reader, keeper);
         }
         let (_, reader) = reader.get_or_insert_with(|| (dialect, Delta::new(dialect)));
-        let limit = keeper.sample_limit;
-        let mut fill = Fill { block, keeper, counts: Counts::default() };
+        let limit = keeper.job.settings.sample_limit;
+        let mut fill = Fill { block, keeper, counts: Counts::default(), refusal: None };
         let decoded = reader.decode(body, &mut fill);
-        let mut counts = fill.counts;
+        let Fill { mut counts, refusal, .. } = fill;
         for slot in reader.gone() {
+            keeper.forget(block, *slot);
             block.remove(*slot);
         }
         keeper.release(reader.gone().len());
         match decoded {
             Ok(Stats { samples, duplicates, layout_changed, .. }) => {
                 (counts.scraped, counts.duplicates) = (count(samples), count(duplicates));
+                if !keeper.job.metric_relabel.is_empty() {
+                    // Lines that became one series: the last has its value.
+                    counts.duplicates += counts.kept.saturating_sub(keeper.made.len());
+                    counts.kept = counts.kept.min(keeper.made.len());
+                }
                 if layout_changed {
                     block.arrange(synthetic.slots().chain(reader.slots()));
+                }
+                if let Some(refusal) = refusal {
+                    // The lines that broke the limit are to be asked about again.
+                    forget(block, &mut self.reader, keeper);
+                    return Err((refusal, counts));
                 }
                 if limit != 0 && counts.kept > limit {
                     return Err((DecodeError::SampleLimit(limit), counts));
@@ -104,15 +138,25 @@ impl Core {
 
     /// Ends a scrape that went well.
     pub(super) fn succeed(&mut self, report: &Report) {
-        self.synthetic.write(report, &mut self.block);
-        self.block.touch();
+        if !self.ended {
+            self.synthetic.write(report, &mut self.block);
+            self.block.touch();
+        }
     }
 
     /// Ends a scrape that failed: the target's series end, but for those about the scrape itself.
     pub(super) fn fail(&mut self, report: &Report) {
         // Touched before: what comes is no series of the target's, and it stays gone.
+        if !self.ended {
+            self.block.end_all();
+            self.synthetic.write(report, &mut self.block);
+        }
+    }
+
+    /// Ends everything: the target is no target any more.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
         self.block.end_all();
-        self.synthetic.write(report, &mut self.block);
     }
 
     /// What there is to show.
@@ -136,7 +180,14 @@ fn forget(block: &mut Block, reader: &mut Option<(Dialect, Delta)>, keeper: &mut
             block.remove(slot);
         }
     }
+    keeper.made.clear();
     keeper.release(keeper.held);
+}
+
+fn identity_of(name: &str, suffix: Suffix, labels: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (name, suffix, labels).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn count(n: u64) -> usize {
@@ -150,6 +201,88 @@ impl Drop for Keeper {
 }
 
 impl Keeper {
+    /// Whether labels are looked at one by one.
+    fn looks_at_labels(&self) -> bool {
+        let settings = &self.job.settings;
+        let limits =
+            [settings.label_limit, settings.label_name_length_limit, settings.label_value_length_limit];
+        !self.job.metric_relabel.is_empty() || limits.iter().any(|limit| *limit != 0)
+    }
+
+    /// Leaves in `set` what the rules make of a series. False if they drop it.
+    fn relabel(&mut self, name: &str, labels: &str) -> Result<bool, DecodeError> {
+        let Self { job, set, scratch, .. } = self;
+        set.clear();
+        for label in Labels::unchecked(labels).iter() {
+            set.set(&label.name, &unescape(label.value));
+        }
+        set.set("__name__", name);
+        if !job.metric_relabel.apply(set, scratch) || set.len() == 0 {
+            return Ok(false);
+        }
+        let settings = &job.settings;
+        let refuse = |what: String, limit: usize| {
+            Err(DecodeError::LabelLimit(format!("`{name}` has {what}; the limit is {limit}")))
+        };
+        if set.get("__name__").is_empty() {
+            return Err(DecodeError::LabelLimit(format!("relabelling leaves `{name}` without a name")));
+        }
+        if settings.label_limit != 0 && set.len() > settings.label_limit {
+            return refuse(format!("{} labels", set.len()), settings.label_limit);
+        }
+        for (label, value) in set.iter() {
+            let (name_limit, value_limit) =
+                (settings.label_name_length_limit, settings.label_value_length_limit);
+            if name_limit != 0 && label.len() > name_limit {
+                return refuse(format!("a label name of {} bytes, `{label}`", label.len()), name_limit);
+            }
+            if value_limit != 0 && value.len() > value_limit {
+                return refuse(format!("a value of {} bytes of label `{label}`", value.len()), value_limit);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives a series a slot, if there is room.
+    fn keep(
+        &mut self,
+        block: &mut Block,
+        counts: &mut Counts,
+        describe: impl FnOnce(&mut Block) -> (u32, Suffix, String),
+    ) -> Option<u32> {
+        if !self.budget.take(self.held) {
+            counts.over_budget += 1;
+            return None;
+        }
+        self.held += 1;
+        let (head, suffix, labels) = describe(block);
+        let rules = !self.job.metric_relabel.is_empty();
+        let identity = identity_of(block.name(head), suffix, &labels);
+        // Whether the line that made it is still there is known at the end of the body.
+        if rules && let Some(slot) = self.made.get(&identity).copied() {
+            self.release(1);
+            return Some(slot);
+        }
+        let Some(slot) = block.add(head, suffix, &labels) else {
+            self.release(1);
+            return None;
+        };
+        if rules {
+            self.made.insert(identity, slot);
+        }
+        counts.added += 1;
+        Some(slot)
+    }
+
+    /// A series is gone: another line may become it.
+    fn forget(&mut self, block: &Block, slot: u32) {
+        if !self.made.is_empty() {
+            let layout = block.layout();
+            let Head { name, .. } = layout.head(slot);
+            self.made.remove(&identity_of(name, layout.suffix(slot), layout.labels(slot)));
+        }
+    }
+
     /// Gives so many series back to the budget.
     fn release(&mut self, series: usize) {
         let series = series.min(self.held);
@@ -163,36 +296,59 @@ struct Fill<'a> {
     block: &'a mut Block,
     keeper: &'a mut Keeper,
     counts: Counts,
+    /// Why the body is refused although it can be read.
+    refusal: Option<DecodeError>,
 }
 
 impl Sink for Fill<'_> {
     fn resolve(&mut self, family: &FamilyInfo<'_>, sample: &Sample<'_>) -> Option<u32> {
-        let Self { block, keeper, counts } = self;
+        let Self { block, keeper, counts, refusal } = self;
+        let limit = keeper.job.settings.sample_limit;
         // The body will be refused: its series need no room.
-        if keeper.sample_limit != 0 && counts.kept >= keeper.sample_limit {
-            counts.kept += 1;
+        if refusal.is_some() || (limit != 0 && counts.kept >= limit) {
+            counts.kept += usize::from(refusal.is_none());
             return None;
         }
-        if !keeper.budget.take() {
-            counts.over_budget += 1;
-            return None;
+        let labels = keeper.labels.join(sample.labels, keeper.job.settings.honor_labels);
+        let suffix = suffix(family.suffix);
+        let kind = family_kind(family.kind);
+        if !keeper.looks_at_labels() {
+            return keeper.keep(block, counts, |block| {
+                let head = block.family(family.name, kind, family.help, family.unit);
+                (head, suffix, labels)
+            });
         }
-        keeper.held += 1;
-        let labels = keeper.labels.join(sample.labels, keeper.honor_labels);
-        let head = block.family(family.name, family_kind(family.kind), family.help, family.unit);
-        let slot = block.add(head, suffix(family.suffix), &labels);
-        match slot {
-            Some(_) => counts.added += 1,
-            None => keeper.release(1),
+        match keeper.relabel(&sample.name, &labels) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                *refusal = Some(error);
+                return None;
+            }
         }
-        slot
+        let set = &keeper.set;
+        let name = set.get("__name__");
+        let written = labels::write_set(set);
+        // A family that is renamed as a whole keeps what is known of it.
+        let stem = name.strip_suffix(suffix.as_str()).filter(|stem| !stem.is_empty());
+        let renamed = *name != *sample.name;
+        let (stem, suffix, kind, help, unit) = match stem {
+            Some(stem) if renamed => (stem, suffix, kind, family.help, ""),
+            Some(_) => (family.name, suffix, kind, family.help, family.unit),
+            None => (name, Suffix::None, family::Kind::Unknown, "", ""),
+        };
+        let stem = stem.to_owned();
+        keeper.keep(block, counts, |block| (block.family(&stem, kind, help, unit), suffix, written))
     }
 
     #[inline]
     fn value(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
         self.counts.kept += 1;
         match timestamp_ms {
-            Some(_) => self.block.set_at(slot, value, timestamp_ms.filter(|_| self.keeper.honor_timestamps)),
+            Some(_) => {
+                let honored = timestamp_ms.filter(|_| self.keeper.job.settings.honor_timestamps);
+                self.block.set_at(slot, value, honored);
+            }
             None if self.block.times().is_empty() => self.block.set(slot, value),
             None => self.block.set_at(slot, value, None),
         }

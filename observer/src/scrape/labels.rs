@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::relabel::LabelSet;
+
 use observer_exposition::{Labels, escape, is_legacy_label, unescape};
 
 /// The labels of a target, values escaped, sorted by name.
@@ -57,6 +59,12 @@ impl TargetLabels {
         labels.sort();
         write(labels.iter().map(|(name, value)| (&**name, &**value)))
     }
+}
+
+/// The block of a set, without the name of its series.
+pub(super) fn write_set(set: &LabelSet) -> String {
+    let labels: Vec<_> = set.iter().map(|(name, value)| (name, escape(value))).collect();
+    write(labels.iter().map(|(name, value)| (*name, &**value)).filter(|(name, _)| *name != "__name__"))
 }
 
 /// The value with the escapes that every format reads.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Settings, Target, write_duration},
+    config::{ScrapeTarget, Settings, Target, write_duration},
     window::{Health, TargetSnapshot},
 };
 
@@ -57,7 +57,8 @@ impl Failure {
             Self::Http(HttpError::Connect { .. }) => 0,
             Self::Http(HttpError::Exchange(_)) => 1,
             Self::Http(HttpError::Status(_)) => 2,
-            Self::Http(HttpError::BodyLimit(_)) | Self::Decode(DecodeError::SampleLimit(_)) => 3,
+            Self::Http(HttpError::BodyLimit(_))
+            | Self::Decode(DecodeError::SampleLimit(_) | DecodeError::LabelLimit(_)) => 3,
             Self::Timeout(_) => 4,
             Self::Http(HttpError::Encoding(_)) | Self::Decode(DecodeError::Parse(_)) => 5,
         }
@@ -78,9 +79,7 @@ impl Shared {
 /// Scrapes one target.
 #[derive(Debug)]
 pub(super) struct Worker {
-    job: Arc<str>,
-    target: Arc<Target>,
-    settings: Settings,
+    target: Arc<ScrapeTarget>,
     client: Client,
     core: Shared,
     body: Vec<u8>,
@@ -92,16 +91,12 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(
-        job: Arc<str>,
-        target: Arc<Target>,
-        settings: Settings,
+        target: Arc<ScrapeTarget>,
         counters: Arc<Counters>,
         budget: &Arc<Budget>,
     ) -> (Self, Shared, watch::Receiver<Arc<TargetSnapshot>>) {
         let (snapshot, receiver) = watch::channel(Arc::new(TargetSnapshot {
-            job: Arc::clone(&job),
             target: Arc::clone(&target),
-            settings,
             health: Health::Unknown,
             last_error: Arc::from(""),
             last_scrape_ms: 0,
@@ -110,17 +105,17 @@ impl Worker {
             #[cfg(test)]
             families: Vec::new(),
         }));
-        let core = Core::new(&target.labels, &settings, Arc::clone(budget));
+        let ScrapeTarget { job, target: place, interval, timeout, .. } = &*target;
+        let settings = Settings { interval: *interval, timeout: *timeout, ..job.settings };
+        let core = Core::new(place, job, Arc::clone(budget));
         let core = Shared(Arc::new(Mutex::new(core)));
         let worker = Self {
-            client: Client::new(Arc::clone(&target), &settings),
+            client: Client::new(Arc::clone(place), &settings),
             core: core.clone(),
             body: Vec::new(),
             scrapes: 0,
             log: Log::default(),
-            job,
             target,
-            settings,
             counters,
             snapshot,
         };
@@ -129,14 +124,14 @@ impl Worker {
 
     /// Scrapes at `first` and then once an interval, for ever.
     pub(super) async fn run(mut self, first: Instant) {
-        let mut ticks = interval_at(first.into(), self.settings.interval);
+        let mut ticks = interval_at(first.into(), self.target.interval);
         // A late scrape is not made up for: two bodies within one interval tell nothing new.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut due = 0;
         loop {
             let tick = ticks.tick().await.into_std();
-            let since = nanos(tick.saturating_duration_since(first) + self.settings.interval);
-            let due_now = since / nanos(self.settings.interval);
+            let since = nanos(tick.saturating_duration_since(first) + self.target.interval);
+            let due_now = since / nanos(self.target.interval);
             self.counters.due.fetch_add(due_now - due, Relaxed);
             self.counters.skipped.inc_by((due_now - due).saturating_sub(1));
             due = due_now;
@@ -175,11 +170,9 @@ impl Worker {
         self.count(&report, failure.as_ref());
         let last_error: Arc<str> =
             failure.map_or_else(|| Arc::from(""), |failure| Arc::from(failure.to_string()));
-        self.log.scraped(&self.job, &self.target, &last_error, now);
+        self.log.scraped(&self.target.job.name, &self.target.target, &last_error, now);
         self.snapshot.send_replace(Arc::new(TargetSnapshot {
-            job: Arc::clone(&self.job),
             target: Arc::clone(&self.target),
-            settings: self.settings,
             health: if report.up { Health::Up } else { Health::Down },
             last_error,
             last_scrape_ms,
@@ -194,7 +187,7 @@ impl Worker {
 
     async fn fetch_and_decode(&mut self) -> Result<Counts, (Failure, Counts)> {
         let none = Counts::default();
-        let limit = self.settings.timeout;
+        let limit = self.target.timeout;
         let dialect = timeout(limit, self.client.fetch(&mut self.body))
             .await
             .map_err(|_| (Failure::Timeout(limit), none))?

@@ -112,7 +112,8 @@ fn start(address: &str, settings: Settings) -> Running {
     config.add(format!("j=http://{address}/m?a=b").parse().unwrap());
     let (stop, stopped) = oneshot::channel();
     let telemetry = Telemetry::new();
-    let scraper = Scraper::spawn(&config.jobs, 1000, &telemetry, async move {
+    let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
+    let scraper = Scraper::spawn(jobs, &config.limits, &telemetry, async move {
         let _sender_gone = stopped.await;
     });
     Running { scraper, telemetry, _stop: stop }
@@ -121,9 +122,9 @@ fn start(address: &str, settings: Settings) -> Running {
 impl Running {
     /// The first snapshot that fulfils the condition.
     async fn wait(&self, condition: impl Fn(&TargetSnapshot) -> bool) -> Arc<TargetSnapshot> {
-        let mut receiver = self.scraper.targets[0].snapshot.clone();
+        let mut receiver = self.scraper.live.lock().active[0].snapshot.clone();
         let found = timeout(Duration::from_secs(20), receiver.wait_for(|snapshot| condition(snapshot)));
-        let found = found.await.unwrap_or_else(|_| panic!("still {:?}", self.scraper.snapshots())).unwrap();
+        let found = found.await.unwrap_or_else(|_| panic!("still {:?}", self.scraper.list())).unwrap();
         Arc::clone(&found)
     }
 
@@ -332,7 +333,7 @@ async fn scrapes_due_and_done_are_counted() {
 async fn shutdown_ends_every_task() {
     let exporter = Exporter::start([Reply::Silence]).await;
     let Running { scraper, telemetry: _, _stop: stop } = start(&exporter.address, settings());
-    let mut snapshot = scraper.targets[0].snapshot.clone();
+    let mut snapshot = scraper.live.lock().active[0].snapshot.clone();
     drop(stop);
     timeout(Duration::from_secs(20), scraper.stopped()).await.unwrap();
     // The worker, which holds the other end, is gone.

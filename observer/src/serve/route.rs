@@ -125,14 +125,14 @@ fn ready(state: &State) -> Answer {
 fn targets(state: &State, request: &Request<Incoming>) -> Answer {
     let query: Vec<_> = query(request).collect();
     let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, value)| &**value);
-    let active = match value("state") {
-        // As in Prometheus, where what is neither of the two selects both.
-        Some(state) if state.eq_ignore_ascii_case("dropped") => false,
-        _ => true,
+    // As in Prometheus, where what is neither of the two selects both.
+    let is = |state: &str| value("state").is_some_and(|value| value.eq_ignore_ascii_case(state));
+    let selection = api::Selection {
+        active: !is("dropped"),
+        dropped: !is("active"),
+        pool: value("scrapePool").filter(|pool| !pool.is_empty()),
     };
-    let snapshots = (state.targets)();
-    let selection = api::Selection { active, pool: value("scrapePool").filter(|pool| !pool.is_empty()) };
-    respond(StatusCode::OK, JSON, api::targets(&snapshots, selection))
+    respond(StatusCode::OK, JSON, api::targets(&(state.targets)(), selection))
 }
 
 async fn level(state: &Arc<State>, request: Request<Incoming>) -> Answer {

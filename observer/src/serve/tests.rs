@@ -22,8 +22,9 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{Config, Settings},
-    window::{Health, window_of},
+    config::Config,
+    scrape::Targets,
+    window::{Dropped, Health, TargetSnapshot, window_of},
 };
 
 /// Long enough for a busy machine, never waited for.
@@ -85,7 +86,12 @@ fn state() -> (watch::Sender<Arc<Window>>, Arc<State>) {
     let (windows, receiver) = watch::channel(Arc::default());
     let state = State::new(
         receiver,
-        Box::new(|| vec![Arc::new(snapshot())]),
+        Box::new(|| {
+            let active = snapshot();
+            let job = Arc::clone(&active.target.job);
+            let dropped = vec![Dropped { job, labels: Vec::new(), count: 0 }];
+            TargetList { active: vec![Arc::new(active)], dropped }
+        }),
         Box::new(Levels::default()),
         Vec::new(),
         Telemetry::new(),
@@ -96,10 +102,10 @@ fn state() -> (watch::Sender<Arc<Window>>, Arc<State>) {
 fn snapshot() -> TargetSnapshot {
     let mut config = Config::default();
     config.add("node=http://127.0.0.1:9100/metrics".parse().unwrap());
+    let job = Arc::new(config.jobs.remove(0));
+    let targets = Targets::fixed(vec![job]);
     TargetSnapshot {
-        job: Arc::from("node"),
-        target: Arc::new(config.jobs[0].targets[0].clone()),
-        settings: Settings::default(),
+        target: Arc::clone(&targets.jobs[0].active[0]),
         health: Health::Down,
         last_error: Arc::from("no"),
         last_scrape_ms: 951_782_400_123,

@@ -1,7 +1,17 @@
 use super::*;
+use crate::{
+    config::Settings,
+    relabel::{Action, RelabelConfig, Rules},
+};
 
 fn core(settings: Settings) -> Core {
-    Core::new(&[("job".to_owned(), "j".to_owned())], &settings, Arc::new(Budget::new(100)))
+    core_with(Job { settings, ..Job::default() }, Arc::new(Budget::new(100, 100)))
+}
+
+fn core_with(job: Job, budget: Arc<Budget>) -> Core {
+    let labels = vec![("job".to_owned(), "j".to_owned())];
+    let target = Target { url: "http://127.0.0.1/".parse().unwrap(), labels };
+    Core::new(&target, &Arc::new(job), budget)
 }
 
 /// Every family in a short form.
@@ -159,8 +169,8 @@ fn the_sample_limit_is_the_most_that_is_taken() {
 
 #[test]
 fn series_over_the_budget_are_refused_and_their_room_comes_back() {
-    let budget = Arc::new(Budget::new(2));
-    let mut core = Core::new(&[], &Settings::default(), Arc::clone(&budget));
+    let budget = Arc::new(Budget::new(2, 100));
+    let mut core = core_with(Job::default(), Arc::clone(&budget));
     let counts = core.decode(b"a 1\nb 1\nc 1\n", Dialect::Text).unwrap();
     assert_eq!((counts.kept, counts.over_budget, budget.used_of()), (2, 1, (2, 2)));
     core.decode(b"b 1\n", Dialect::Text).unwrap();
@@ -176,4 +186,89 @@ fn an_error_comes_with_what_was_counted() {
     let (error, counts) = core(Settings::default()).decode(b"a 1\nb\n", Dialect::Text).unwrap_err();
     assert!(error.to_string().contains("line 2"), "{error}");
     assert_eq!(counts.scraped, 1);
+}
+
+fn relabelled(rules: &[RelabelConfig]) -> Job {
+    Job { metric_relabel: Rules::compile(rules).unwrap(), ..Job::default() }
+}
+
+#[test]
+fn a_target_may_hold_so_many_series_and_no_more() {
+    let mut core = core_with(Job::default(), Arc::new(Budget::new(100, 1)));
+    let counts = core.decode(b"a 1\nb 1\n", Dialect::Text).unwrap();
+    assert_eq!((counts.kept, counts.over_budget), (1, 1));
+}
+
+#[test]
+fn relabelling_drops_renames_and_folds() {
+    let rule = |action, source: &[&str], regex: &str, target: &str, replacement: &str| RelabelConfig {
+        action,
+        source_labels: source.iter().map(|label| (*label).to_owned()).collect(),
+        regex: regex.to_owned(),
+        target_label: target.to_owned(),
+        replacement: replacement.to_owned(),
+        ..RelabelConfig::default()
+    };
+    let rules = [
+        rule(Action::Drop, &["__name__"], "gone", "", "$1"),
+        rule(Action::Replace, &["__name__"], "h_(.*)", "__name__", "g_$1"),
+        rule(Action::LabelDrop, &[], "x", "", "$1"),
+    ];
+    let mut core = core_with(relabelled(&rules), Arc::new(Budget::new(100, 100)));
+    let body =
+        b"gone 1\n# TYPE h histogram\nh_sum 1\nh_count 2\n# TYPE a gauge\na{x=\"1\"} 3\na{x=\"2\"} 4\n";
+    for scrape in 0..2 {
+        let counts = core.decode(body, Dialect::Text).unwrap();
+        assert_eq!((counts.scraped, counts.kept, counts.duplicates), (5, 3, 1), "scrape {scrape}");
+        let families = core.families();
+        let lines: Vec<_> = families
+            .iter()
+            .flat_map(|f| {
+                f.samples.iter().map(move |s| format!("{} {:?} {:?} {}", f.name, f.kind, s.suffix, s.value))
+            })
+            .collect();
+        assert_eq!(lines, ["g Histogram Sum 1", "g Histogram Count 2", "a Gauge None 4"]);
+    }
+    // The series that the first line made is the second's once the first is gone.
+    core.decode(b"# TYPE a gauge\na{x=\"3\"} 5\n", Dialect::Text).unwrap();
+    core.decode(b"# TYPE a gauge\na{x=\"3\"} 6\n", Dialect::Text).unwrap();
+    assert_eq!(core.block.values().iter().filter(|value| **value == 6.0).count(), 1);
+}
+
+#[test]
+fn labels_beyond_their_limits_cost_the_scrape() {
+    for (settings, body, expected) in [
+        (
+            Settings { label_limit: 3, ..Settings::default() },
+            "a{b=\"1\",c=\"2\"} 1\n",
+            "`a` has 4 labels; the limit is 3",
+        ),
+        (
+            Settings { label_name_length_limit: 8, ..Settings::default() },
+            "a{bbbbbbbbb=\"1\"} 1\n",
+            "`a` has a label name of 9 bytes, `bbbbbbbbb`; the limit is 8",
+        ),
+        (
+            Settings { label_value_length_limit: 3, ..Settings::default() },
+            "a{b=\"1234\"} 1\n",
+            "`a` has a value of 4 bytes of label `b`; the limit is 3",
+        ),
+    ] {
+        let mut core = core(settings);
+        for _ in 0..2 {
+            let (error, _) = core.decode(body.as_bytes(), Dialect::Text).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        core.decode(b"a 1\n", Dialect::Text).unwrap();
+    }
+}
+
+#[test]
+fn a_target_that_is_none_any_more_takes_nothing() {
+    let mut core = core(Settings::default());
+    core.decode(b"a 1\n", Dialect::Text).unwrap();
+    core.end();
+    core.decode(b"a 2\n", Dialect::Text).unwrap();
+    core.succeed(&Report::default());
+    assert!(core.families().is_empty());
 }

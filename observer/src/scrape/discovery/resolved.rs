@@ -7,24 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::config::{Group, Job, Resolution, Resolver, Target, write_duration};
-
-/// Something to scrape.
-#[derive(Debug, PartialEq)]
-pub(crate) struct ScrapeTarget {
-    /// The job it belongs to: limits, rules for its samples, headers.
-    pub(crate) job: Arc<Job>,
-    /// Where, and the labels of all its series.
-    pub(crate) target: Arc<Target>,
-    /// Its labels before relabelling, sorted by name.
-    pub(crate) discovered: Vec<(String, String)>,
-    /// From the begin of one scrape to the begin of the next.
-    pub(crate) interval: Duration,
-    /// The longest a scrape may take, at most the interval.
-    pub(crate) timeout: Duration,
-    /// Tells targets of a job apart: what has the same is the same target, whose connection and state go on.
-    pub(crate) identity: u64,
-}
+use crate::config::{Group, Job, Resolution, Resolver, ScrapeTarget, Target, write_duration};
 
 /// All targets.
 #[derive(Debug, Default)]
@@ -51,6 +34,12 @@ pub(crate) struct JobTargets {
 }
 
 impl Targets {
+    /// Those that need no discovery.
+    #[cfg(test)]
+    pub(crate) fn fixed(jobs: Vec<Arc<Job>>) -> Self {
+        Found::new(jobs, usize::MAX).targets()
+    }
+
     /// How many there are, by what became of them.
     pub(super) fn states(&self) -> [(&'static str, usize); 4] {
         let sum = |count: fn(&JobTargets) -> usize| self.jobs.iter().map(|job| count(job)).sum();

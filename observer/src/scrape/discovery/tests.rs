@@ -11,10 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    resolved::{JobTargets, ScrapeTarget},
-    *,
-};
+use super::{resolved::JobTargets, *};
 use crate::{
     clock,
     config::{self, Environment},
@@ -161,7 +158,7 @@ fn what_stays_is_the_same_target() {
     let three = next(&["c", "b"]);
     assert_eq!(urls(&two.jobs[0]), ["http://s/metrics", "http://c/metrics", "http://b/metrics"]);
     let find = |targets: &Targets, host: &str| {
-        let of = |target: &&Arc<ScrapeTarget>| target.target.url.host() == Some(host);
+        let of = |target: &&Arc<config::ScrapeTarget>| target.target.url.host() == Some(host);
         targets.jobs[0].active.iter().find(of).cloned().unwrap()
     };
     assert!(Arc::ptr_eq(&find(&one, "b"), &find(&two, "b")));
