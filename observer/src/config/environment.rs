@@ -28,6 +28,12 @@ struct Variable {
     value: Document<'static>,
 }
 
+/// Whether Kubernetes makes such a variable for a service of our name.
+/// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
+fn is_of_kubernetes(rest: &str) -> bool {
+    rest == "PORT" || ["PORT_", "SERVICE_HOST", "SERVICE_PORT"].iter().any(|begin| rest.starts_with(begin))
+}
+
 impl Environment {
     /// Takes what is ours. `known` are the variables of flags, which the command line has read. An empty value says nothing.
     pub(crate) fn new(variables: impl IntoIterator<Item = (String, String)>, known: &[String]) -> Self {
@@ -36,7 +42,7 @@ impl Environment {
         variables.sort();
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-            if value.is_empty() || known.contains(&name) {
+            if value.is_empty() || known.contains(&name) || is_of_kubernetes(rest) {
                 continue;
             }
             match rest.to_ascii_lowercase().split_once("__") {

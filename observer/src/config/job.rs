@@ -1,6 +1,7 @@
 //! Jobs: what is scraped, and how.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use super::{
 use crate::relabel::{RelabelConfig, Rules};
 
 /// One entry of `scrape_configs`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Job {
     /// `job_name`
     pub(crate) name: String,
@@ -248,6 +249,8 @@ pub(super) fn job(
     for keys in keys.static_configs.into_iter().flat_map(|at| at.value) {
         static_targets(&keys, &mut job, &mut resolver, warnings)?;
     }
+    let mut seen = HashSet::new();
+    job.targets.retain(|target| seen.insert(target.clone()));
     Ok(job)
 }
 
@@ -294,9 +297,7 @@ fn static_targets(
         }
         match resolver.resolve(job, &group.labels, address).1 {
             Resolution::Target { target, .. } => {
-                if !job.targets.contains(&target) {
-                    job.targets.push(target);
-                }
+                job.targets.push(target);
             }
             Resolution::Dropped => {}
             // A job that is not scraped has a warning.

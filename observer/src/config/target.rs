@@ -10,7 +10,7 @@ use super::Job;
 const FLAG_JOB: &str = "scrape";
 
 /// A thing to scrape.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     /// Where: always `http`, with a host, a path and perhaps a query.
     pub(crate) url: Uri,
@@ -19,7 +19,7 @@ pub(crate) struct Target {
 }
 
 /// Something to scrape.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ScrapeTarget {
     /// The job it belongs to: limits, rules for its samples, headers.
     pub(crate) job: Arc<Job>,

@@ -48,6 +48,8 @@ fn a_variable_that_means_nothing_is_named() {
         "",
         &[
             ("OBSERVER_LISTEN", "a flag's"),
+            ("OBSERVER_SERVICE_HOST", "10.0.0.1"),
+            ("OBSERVER_PORT_9435_TCP_ADDR", "10.0.0.1"),
             ("OBSERVER_LIMITS__SERIE", "1"),
             ("OBSERVER_LISTENN", "1"),
             ("OBSERVER_JOBS__NAME", "1"),

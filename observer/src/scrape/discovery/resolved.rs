@@ -17,7 +17,7 @@ pub(crate) struct Targets {
 }
 
 /// The targets of a job.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct JobTargets {
     /// The job.
     pub(crate) job: Arc<Job>,
