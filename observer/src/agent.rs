@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use observer_aggregate::window::Window;
+use observer_aggregate::{
+    rules::Rules,
+    stream::{Engine, RuleError},
+    window::Window,
+};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
@@ -50,6 +54,8 @@ pub(crate) enum AgentError {
         "`{0}` can be reached from other hosts, and nothing asks who they are: listen on a loopback address, or say --allow-remote"
     )]
     Remote(SocketAddr),
+    #[error("cannot use the aggregation rules")]
+    Rules(#[source] RuleError),
     #[error("cannot start")]
     Start(#[source] io::Error),
 }
@@ -58,7 +64,7 @@ impl AgentError {
     /// 2 where the command line or the configuration has to be mended, else 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config(_) | Self::Remote(_) => 2,
+            Self::Config(_) | Self::Remote(_) | Self::Rules(_) => 2,
             Self::Listen { .. } | Self::Start(_) => 1,
         })
     }
@@ -80,6 +86,11 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let (windows, published) = watch::channel(Arc::new(Window::default()));
     let (commands, orders) = sync_channel(16);
     let (stop_scrapes, stopping) = watch::channel(());
+    let rules = match config.aggregate.is_empty() {
+        true => None,
+        // Each rule alone was found good when the configuration was read; together they are too many at most.
+        false => Some(Rules::new(Engine::new(config.aggregate.clone()).map_err(AgentError::Rules)?)),
+    };
     let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
     let scraper = Arc::new(Scraper::spawn(jobs, &config.limits, &telemetry, closed(stopping)));
     let shard = shard::spawn(shard::Parts {
@@ -89,6 +100,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
         scraper: Arc::clone(&scraper),
         windows,
         pool: config.limits.windows,
+        rules,
         commands: orders,
         groups: args.tcp_groups,
     })

@@ -18,6 +18,7 @@ use std::{
 use observer_abi::{record::RecordKind, totals::Totals};
 use observer_aggregate::{
     family::Family,
+    rules::Rules,
     series::Block,
     tcp::Table,
     window::{Pool, Source, Window},
@@ -61,6 +62,7 @@ pub(crate) struct Parts {
     pub(crate) windows: watch::Sender<Arc<Window>>,
     /// How many windows go round.
     pub(crate) pool: usize,
+    pub(crate) rules: Option<Rules>,
     pub(crate) commands: Receiver<Command>,
     /// The most label groups of the TCP families.
     pub(crate) groups: usize,
@@ -84,6 +86,9 @@ struct Shard {
     node_block: Block,
     own_block: Block,
     shown: Shown,
+    rules: Option<Rules>,
+    /// The last second that was closed, since the Unix epoch.
+    closed: u64,
     windows: watch::Sender<Arc<Window>>,
     commands: Receiver<Command>,
     /// Scrapes due and done when the last window closed.
@@ -131,7 +136,7 @@ struct Capture {
 
 impl Shard {
     fn new(parts: Parts) -> Self {
-        let Parts { capture, node, telemetry, scraper, windows, pool, commands, groups } = parts;
+        let Parts { capture, node, telemetry, scraper, windows, pool, rules, commands, groups } = parts;
         telemetry.tcp_groups_limit.set(i64::try_from(groups).unwrap_or(i64::MAX));
         let capture = capture.map(|(programs, ring)| Capture {
             programs,
@@ -156,6 +161,8 @@ impl Shard {
             node_block,
             own_block,
             shown: Shown::default(),
+            rules,
+            closed: 0,
             windows,
             commands,
             scrapes: (0, 0),
@@ -247,9 +254,11 @@ impl Shard {
         self.telemetry.windows.inc();
         self.telemetry.window_completeness.set(completeness);
         self.note_memory();
+        self.note_rules();
         let own: Vec<&Family> = self.reader.read().collect();
         self.own_block.read(own.into_iter());
-        let Self { capture, node, node_block, own_block, scraper, pool, .. } = self;
+        let Self { capture, node, node_block, own_block, scraper, pool, rules, closed, .. } = self;
+        let number = end_ns / SECOND_NS;
         let closed = pool.close(|window| {
             window.begin(end_ms, complete);
             if let Some(capture) = capture {
@@ -261,6 +270,13 @@ impl Shard {
             window.take(Source::Agent, own_block);
             // Last: where an exporter uses a name of ours, ours decides its type.
             scraper.take(window);
+            if let Some(rules) = rules {
+                if *closed != 0 {
+                    rules.skip(number.saturating_sub(*closed + 1));
+                }
+                rules.close(window, number);
+            }
+            *closed = number;
         });
         match closed {
             Some(window) => drop(self.windows.send_replace(window)),
@@ -270,6 +286,25 @@ impl Shard {
             ),
         }
         self.telemetry.window_close.observe(clock::wall_ns().saturating_sub(end_ns));
+    }
+
+    fn note_rules(&self) {
+        let Some(rules) = &self.rules else { return };
+        let set = |gauge: Gauge, n: usize| {
+            gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+        };
+        for rule in rules.rules() {
+            set(self.telemetry.rule_groups.with([rule.name]), rule.groups);
+            set(self.telemetry.rule_groups_limit.with([rule.name]), rule.max_groups);
+            let series = |what| self.telemetry.rule_series_turned_away.with([rule.name, what]);
+            series("folded").inner().store(rule.folded, Relaxed);
+            series("refused").inner().store(rule.refused, Relaxed);
+        }
+        let stats = rules.stats();
+        let noticed = [("not_finite", stats.not_finite), ("stale", stats.stale), ("reset", stats.resets)];
+        for (what, n) in noticed {
+            self.telemetry.rule_samples_noticed.with([what]).inner().store(n, Relaxed);
+        }
     }
 
     fn note_memory(&self) {

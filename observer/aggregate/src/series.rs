@@ -8,7 +8,10 @@ use std::{
     borrow::Borrow,
     collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use crate::family::{Family, Kind, Sample, Suffix};
@@ -152,6 +155,7 @@ impl Layout {
 /// The series of one source and their current values. One writer.
 #[derive(Debug, Default)]
 pub struct Block {
+    id: Id,
     layout: Arc<Layout>,
     values: Vec<f64>,
     /// By slot; empty as long as no sample brings a time of its own.
@@ -174,7 +178,24 @@ pub struct Block {
     changes: u64,
 }
 
+/// Tells a block from every other of the process.
+#[derive(Debug)]
+struct Id(u64);
+
+impl Default for Id {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Relaxed))
+    }
+}
+
 impl Block {
+    /// A number that no other block of the process has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id.0
+    }
+
     /// The series.
     #[must_use]
     pub fn layout(&self) -> &Arc<Layout> {

@@ -53,6 +53,8 @@ pub struct Window {
 #[derive(Debug)]
 struct Part {
     source: Source,
+    /// The block's own number.
+    block: u64,
     layout: Arc<Layout>,
     values: usize,
     times: Option<usize>,
@@ -90,6 +92,7 @@ impl Window {
         let times = (!block.times().is_empty()).then_some(self.times.len());
         self.parts.push(Part {
             source,
+            block: block.id(),
             layout: Arc::clone(block.layout()),
             values: self.values.len(),
             times,
@@ -102,7 +105,7 @@ impl Window {
 
     /// The blocks, in the order in which they were taken.
     pub fn views(&self) -> impl Iterator<Item = View<'_>> {
-        self.parts.iter().map(|Part { source, layout, values, times, fresh }| View {
+        self.parts.iter().map(|Part { source, layout, values, times, fresh, .. }| View {
             source: *source,
             layout,
             values: &self.values[*values..values + layout.slots()],
@@ -111,10 +114,11 @@ impl Window {
         })
     }
 
-    /// The values of the last block taken, to be masked before anybody reads them.
-    pub fn last_values(&mut self) -> &mut [f64] {
-        let from = self.parts.last().map_or(0, |part| part.values);
-        &mut self.values[from..]
+    /// As [`Self::views`], with values that can be changed as long as nobody reads them.
+    pub fn each_mut(&mut self, mut visit: impl FnMut(u64, &Arc<Layout>, &mut [f64], bool)) {
+        for Part { block, layout, values, fresh, .. } in &self.parts {
+            visit(*block, layout, &mut self.values[*values..values + layout.slots()], *fresh);
+        }
     }
 
     /// The number of series.

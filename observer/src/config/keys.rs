@@ -18,7 +18,6 @@ sections! {
         "aggregate" => aggregate: Vec<AggregateKeys<'n>> = "", "Rules that reduce series before they are exported.";
         "limits" => limits: Unread<LimitKeys<'n>> = "", "What the agent may use.";
         "server" => server: Unread<ServerKeys<'n>> = "", "The agent's own HTTP server.";
-        idle: "aggregate";
         unsupported: "runtime", "rule_files", "alerting", "remote_write", "remote_read", "storage", "tracing", "otlp";
     }
 

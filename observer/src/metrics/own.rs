@@ -27,6 +27,12 @@ rows! { AGENT_ROWS:
         "How long after the whole second a window was closed and readable.";
     SERIES = Gauge "observer_series", [], "Scraped series that are held.";
     SERIES_LIMIT = Gauge "observer_series_limit", [], "How many there may be; more are refused.";
+    RULE_GROUPS = Gauge "observer_aggregate_groups", ["rule"], "Groups of an aggregation rule.";
+    RULE_GROUPS_LIMIT = Gauge "observer_aggregate_groups_limit", ["rule"], "How many there may be; the rest share `(other)`.";
+    RULE_SERIES_TURNED_AWAY = Counter "observer_aggregate_series_turned_away", ["rule", "how"],
+        "Series that found no group of their own: folded (into `(other)`), refused (no room for that either, or another rule writes the same series).";
+    RULE_SAMPLES_NOTICED = Counter "observer_aggregate_samples", ["what"],
+        "Samples that rules took in another way: not_finite (left out), stale (a series' end), reset (a counter that fell).";
     ARENA_USED = Gauge "observer_arena_used_bytes", [], "Memory in which series, their values and what is known of bodies stand: in use.";
     ARENA_CAPACITY = Gauge "observer_arena_capacity_bytes", [], "Memory in which series, their values and what is known of bodies stand: reserved, the windows' included.";
     POOL_CAPACITY = Gauge "observer_pool_capacity", [], "Windows that go round.";
