@@ -60,6 +60,8 @@ pub(crate) fn serve(port: u16, limit: Duration, service: &mut impl Service) -> R
     let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?;
     // All of 127.0.0.0/8, and nothing else.
     sys::only_loopback(&listener)?;
+    // Ten thousand connections may come at once, when a scraper starts.
+    sys::listen_to_many(&listener)?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     // Ours to hold: one that is dropped right after it woke us would take its event along.
@@ -268,8 +270,13 @@ pub(crate) fn json(value: &impl Serialize, out: &mut Vec<u8>) -> Rc<Vec<u8>> {
     Rc::new(body)
 }
 
-/// The body of one GET to a port of this machine.
+/// The body of one GET to a port of this machine. A connection that was lost in a crowd is made again.
 pub(crate) fn get(port: u16, path: &str) -> Result<String> {
+    const MORE: usize = 4;
+    (0..MORE).fold(try_get(port, path), |got, _| got.or_else(|_| try_get(port, path)))
+}
+
+fn try_get(port: u16, path: &str) -> Result<String> {
     let mut stream = Client::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;

@@ -90,10 +90,11 @@ fn report(agents: &[Collector], readings: &[Vec<Reading>]) {
             let pairs = rounds.iter().zip(&readings[ours]);
             Spread::of(pairs.map(|(theirs, ours)| theirs.cpu_a_million() / ours.cpu_a_million()))
         });
+        let missed = sum(&|r| r.served.missed);
         let arrived = median(&|r| r.arrived.samples as f64 / r.served.samples.max(1) as f64);
         let sent = |text: String| if arrived > 0.0 { text } else { "-".to_owned() };
         println!(
-            "| {collector} | {cpu:.3} | {} | {:.4} | {:.1}, {:.1} | {:.1}, {:.1}, {:.1} | {}, {} | {} | {} | {} | {} | {:.3}, {:.3} |",
+            "| {collector} | {cpu:.3} | {} | {:.4} | {:.1}, {:.1} | {:.1}, {:.1}, {:.1} | {} ({:.1} %), {} | {} | {} | {} | {} | {:.3}, {:.3} |",
             ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1}")),
             median(&|r| r.collector_cpu / r.served.seconds),
             median(&|r| mib(r.rss)),
@@ -101,7 +102,8 @@ fn report(agents: &[Collector], readings: &[Vec<Reading>]) {
             median(&|r| r.served.late_ms.p50),
             worst(&|r| r.served.late_ms.p99),
             worst(&|r| r.served.late_ms.max),
-            sum(&|r| r.served.missed),
+            missed,
+            100.0 * missed as f64 / (missed + sum(&|r| r.served.scrapes)).max(1) as f64,
             sum(&|r| r.served.cut),
             sent(format!("{:.1} %", arrived * 100.0)),
             sent(format!("{:.1}", median(&|r| r.arrived.bytes as f64 / r.arrived.samples.max(1) as f64))),

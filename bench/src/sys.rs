@@ -178,6 +178,12 @@ pub(crate) fn only_loopback(socket: &impl AsRawFd) -> io::Result<()> {
     })
 }
 
+/// Lets as many connections wait to be accepted as the kernel allows.
+pub(crate) fn listen_to_many(listener: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: takes numbers; a socket that listens already takes the new length.
+    check(unsafe { libc::listen(listener.as_raw_fd(), libc::c_int::MAX) })
+}
+
 /// CPU seconds of the children that have ended and were waited for.
 pub(crate) fn ended_children_cpu_seconds() -> io::Result<f64> {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
