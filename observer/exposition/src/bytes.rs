@@ -9,6 +9,12 @@ pub(crate) fn quote_end(bytes: &[u8]) -> usize {
     first(bytes, |chunk| cpu::any_of(chunk, [b'"', b'\\', b'\n']))
 }
 
+/// Where the first backslash or line feed is, the length if there is none.
+#[inline(always)]
+pub(crate) fn text_end(bytes: &[u8]) -> usize {
+    first(bytes, |chunk| cpu::any_of(chunk, [b'\\', b'\n', b'\n']))
+}
+
 /// Where the first byte is that no metric name has without quotes, the length if there is none. A digit may come first.
 #[inline(always)]
 pub(crate) fn name_end(bytes: &[u8]) -> usize {
@@ -80,6 +86,7 @@ mod tests {
         check(b'a', name_end, name::name_part);
         check(b'Z', label_end, name::label_part);
         check(b'\xC3', quote_end, |byte| !matches!(byte, b'"' | b'\\' | b'\n'));
+        check(b'x', text_end, |byte| !matches!(byte, b'\\' | b'\n'));
         check(b'x', blank, |byte| !matches!(byte, b' ' | b'\t'));
         check(b'\x8A', |bytes| find(bytes, b'\n').unwrap_or(bytes.len()), |byte| byte != b'\n');
     }

@@ -64,6 +64,8 @@ pub(crate) struct Metadata<'a> {
     pub(crate) name: &'a str,
     /// What follows it behind one blank: not empty, and no blank at its start.
     pub(crate) text: &'a str,
+    /// There is a backslash in it.
+    pub(crate) escaped: bool,
     /// The line's length with its line feed.
     pub(crate) length: usize,
 }
@@ -85,14 +87,24 @@ pub(crate) fn metadata(text: &str) -> Option<Metadata<'_>> {
     if matches!(rest.first()?, b' ' | b'\t' | b'\n') {
         return None;
     }
-    let end = 8 + name + bytes::find(rest, b'\n')?;
-    Some(Metadata { keyword, name: text.get(7..7 + name)?, text: text.get(8 + name..end)?, length: end + 1 })
+    let mut end = bytes::text_end(rest);
+    let escaped = rest.get(end) == Some(&b'\\');
+    if escaped {
+        end += bytes::find(&rest[end..], b'\n')?;
+    }
+    if rest.get(end) != Some(&b'\n') {
+        return None;
+    }
+    let end = 8 + name + end;
+    let (name, help) = (text.get(7..7 + name)?, text.get(8 + name..end)?);
+    Some(Metadata { keyword, name, text: help, escaped, length: end + 1 })
 }
 
 /// The length of a block of labels up to its closing brace.
 #[inline(always)]
 fn labels(bytes: &[u8]) -> Option<usize> {
-    let mut names: [&[u8]; LABELS] = [&[]; LABELS];
+    // Start and length of each name. They fit, or the block is not for this way.
+    let mut names = [(0_u16, 0_u16); LABELS];
     let mut count = 0;
     let mut at = 0;
     loop {
@@ -101,10 +113,13 @@ fn labels(bytes: &[u8]) -> Option<usize> {
         }
         let rest = &bytes[at..];
         let name = &rest[..bytes::label_end(rest)];
-        if names[..count].iter().any(|before| before.len() == name.len() && *before == name) {
+        let length = u16::try_from(name.len()).ok()?;
+        let same =
+            |&(start, other): &(u16, u16)| other == length && bytes[usize::from(start)..].starts_with(name);
+        if names[..count].iter().any(same) {
             return None;
         }
-        *names.get_mut(count)? = name;
+        *names.get_mut(count)? = (u16::try_from(at).ok()?, length);
         count += 1;
         let [b'=', b'"', value @ ..] = &rest[name.len()..] else { return None };
         let length = bytes::quote_end(value);

@@ -32,20 +32,25 @@ impl<'a> Iterator for Text<'a> {
             if let Some(sample) = self.lines.plain_sample() {
                 return Some(Ok(Event::Sample(sample)));
             }
-            if let Some((Metadata { keyword, name, text, .. }, cursor)) = self.lines.plain_metadata() {
-                let event = match (keyword, kind(text)) {
-                    (Keyword::Help, _) => {
-                        Event::Help { name: Cow::Borrowed(name), text: unescape_help(text) }
-                    }
-                    (Keyword::Type, Some(kind)) => Event::Type { name: Cow::Borrowed(name), kind },
-                    (Keyword::Type, None) => match metadata(keyword, Cow::Borrowed(name), cursor) {
-                        Ok(event) => event,
-                        Err(error) => {
-                            self.failed = true;
-                            return Some(Err(error));
-                        }
+            if let Some((Metadata { keyword, name, text, escaped, length: _ }, cursor)) =
+                self.lines.plain_metadata()
+            {
+                let name = Cow::Borrowed(name);
+                let event = match keyword {
+                    Keyword::Help if escaped => Event::Help { name, text: unescape_help(text) },
+                    Keyword::Help => Event::Help { name, text: Cow::Borrowed(text) },
+                    Keyword::Unit => continue,
+                    Keyword::Type => match kind(text) {
+                        Some(kind) => Event::Type { name, kind },
+                        // Blanks may follow.
+                        None => match metadata(keyword, name, cursor) {
+                            Ok(event) => event,
+                            Err(error) => {
+                                self.failed = true;
+                                return Some(Err(error));
+                            }
+                        },
                     },
-                    (Keyword::Unit, _) => continue,
                 };
                 return Some(Ok(event));
             }
