@@ -6,7 +6,6 @@
 
 mod common;
 mod declared;
-mod hash;
 pub(crate) mod layout;
 mod repair;
 mod splice;
@@ -15,11 +14,10 @@ pub(crate) mod walk;
 use std::fmt;
 
 use self::{
-    hash::Hash,
     layout::{Layout, NO_SLOT},
     walk::Walked,
 };
-use crate::{Error, Kind, Reason, Sample, cpu};
+use crate::{Error, Kind, Reason, Sample, cpu, hash::Hash};
 
 /// Where the samples of a body go.
 pub trait Sink {

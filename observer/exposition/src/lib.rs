@@ -12,6 +12,7 @@ mod cpu;
 mod delta;
 mod error;
 mod event;
+mod hash;
 mod labels;
 mod name;
 mod number;

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashSet};
 
 use crate::{
     Error, Event, Exemplar, FamilyInfo, Kind, Reason, Sample,
+    hash::{Hash, Names},
     labels::{self, Grammar},
     number,
     plain::{Keyword, Metadata},
@@ -22,7 +23,7 @@ pub struct OpenMetrics<'a> {
     lines: Lines<'a>,
     family: Family<'a>,
     /// Names of the families that have begun.
-    begun: HashSet<Cow<'a, str>>,
+    begun: HashSet<Cow<'a, str>, Names>,
     done: bool,
 }
 
@@ -48,7 +49,9 @@ struct Family<'a> {
 
 impl<'a> OpenMetrics<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
-        Self { lines: Lines::new(body), family: Family::default(), begun: HashSet::new(), done: false }
+        // A guess; real families are smaller, and growing costs a little.
+        let begun = HashSet::with_capacity_and_hasher(body.len() / 128, Names(Hash::new()));
+        Self { lines: Lines::new(body), family: Family::default(), begun, done: false }
     }
 
     /// Bytes read, with the line feed of the last line.
@@ -166,7 +169,7 @@ impl<'a> OpenMetrics<'a> {
     fn check(&mut self, sample: &Sample<'a>) -> Result<(), Reason> {
         let suffix = sample.name.strip_prefix(&*self.family.name).filter(|_| !self.family.name.is_empty());
         let suffix = match suffix {
-            Some(suffix) if suffixes(self.family.kind).contains(&suffix) => suffix,
+            Some(suffix) if has_suffix(self.family.kind, suffix) => suffix,
             Some("") => return Err(Reason::Suffix),
             // A name of its own: a family without metadata.
             _ => {
@@ -176,6 +179,9 @@ impl<'a> OpenMetrics<'a> {
         };
         self.family.has_samples = true;
         let kind = self.family.kind;
+        if matches!(kind, Kind::Unknown | Kind::Gauge) {
+            return if sample.exemplar.is_some() { Err(Reason::Exemplar) } else { Ok(()) };
+        }
         let needs = match (kind, suffix) {
             (Kind::Histogram | Kind::GaugeHistogram, "_bucket") => Some("le"),
             (Kind::Summary, "") => Some("quantile"),
@@ -308,15 +314,15 @@ fn kind(word: &str) -> Option<Kind> {
     })
 }
 
-/// The suffixes that samples of a type have.
-const fn suffixes(kind: Kind) -> &'static [&'static str] {
+/// Whether samples of a type have the suffix.
+fn has_suffix(kind: Kind, suffix: &str) -> bool {
     match kind {
-        Kind::Unknown | Kind::Gauge | Kind::StateSet => &[""],
-        Kind::Counter => &["_total", "_created"],
-        Kind::Histogram => &["_bucket", "_sum", "_count", "_created"],
-        Kind::GaugeHistogram => &["_bucket", "_gsum", "_gcount"],
-        Kind::Summary => &["", "_sum", "_count", "_created"],
-        Kind::Info => &["_info"],
+        Kind::Unknown | Kind::Gauge | Kind::StateSet => suffix.is_empty(),
+        Kind::Counter => matches!(suffix, "_total" | "_created"),
+        Kind::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count" | "_created"),
+        Kind::GaugeHistogram => matches!(suffix, "_bucket" | "_gsum" | "_gcount"),
+        Kind::Summary => matches!(suffix, "" | "_sum" | "_count" | "_created"),
+        Kind::Info => suffix == "_info",
     }
 }
 

@@ -1,49 +1,17 @@
 //! The families of a body in the text format, which may come in any order and stand in several places.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    hash::{BuildHasher, Hasher},
-};
+use std::{borrow::Cow, collections::HashMap};
 
-use super::{FamilyInfo, hash::Hash};
-use crate::Kind;
+use super::FamilyInfo;
+use crate::{
+    Kind,
+    hash::{Hash, Names},
+};
 
 /// What the metadata up to the present line has declared.
 #[derive(Debug)]
 pub(super) struct Declared<'a> {
     families: HashMap<Cow<'a, str>, Metadata<'a>, Names>,
-}
-
-/// Hashes names of families.
-#[derive(Clone, Copy, Debug)]
-struct Names(Hash);
-
-/// A name that is being hashed.
-struct Name {
-    hash: Hash,
-    state: u64,
-}
-
-impl BuildHasher for Names {
-    type Hasher = Name;
-
-    fn build_hasher(&self) -> Name {
-        Name { hash: self.0, state: 0 }
-    }
-}
-
-impl Hasher for Name {
-    fn write(&mut self, bytes: &[u8]) {
-        self.state = self.hash.and(self.state, bytes);
-    }
-
-    // Ends a text, and the length is already in its hash.
-    fn write_u8(&mut self, _: u8) {}
-
-    fn finish(&self) -> u64 {
-        self.state
-    }
 }
 
 #[derive(Clone, Debug, Default)]

@@ -3,10 +3,9 @@
 
 use super::{
     Delta, Dialect, FamilyInfo, Sink, Stats,
-    hash::Hash,
     layout::{Index, Layout, NO_SLOT, Record, rule},
 };
-use crate::{Error, Event, Kind, Sample, openmetrics};
+use crate::{Error, Event, Kind, Sample, hash::Hash, openmetrics};
 
 impl Delta {
     /// Reads a body whose samples up to number `reported` are reported.

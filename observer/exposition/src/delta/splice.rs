@@ -8,12 +8,11 @@ use std::borrow::Cow;
 use super::{
     Dialect, Sink, Stats,
     declared::Declared,
-    hash::Hash,
     layout::{Layout, NO_SLOT, Record, rule},
     repair::{Known, Repair, family_hash, record as record_of},
     walk::{Line, Tail},
 };
-use crate::{Error, Event, Reason, bytes, plain, scan::Cursor, text};
+use crate::{Error, Event, Reason, bytes, hash::Hash, plain, scan::Cursor, text};
 
 /// More names than this, and every line is looked at.
 const TOUCHED: usize = 32;

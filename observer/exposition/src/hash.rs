@@ -1,26 +1,26 @@
 //! A hash that strangers cannot foresee: what an exporter writes must not make its own look-ups slow.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Hashes series and families of one target.
+/// Hashes series and families.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hash {
+pub(crate) struct Hash {
     seed: u64,
 }
 
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Hash {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { seed: RandomState::new().hash_one(0) | 1 }
     }
 
-    pub(super) fn of(&self, bytes: &[u8]) -> u64 {
+    pub(crate) fn of(&self, bytes: &[u8]) -> u64 {
         self.and(self.seed, bytes)
     }
 
     /// The hash of what `hash` stands for and then `bytes`.
-    pub(super) fn and(&self, hash: u64, bytes: &[u8]) -> u64 {
+    pub(crate) fn and(&self, hash: u64, bytes: &[u8]) -> u64 {
         let (chunks, rest) = bytes.as_chunks::<16>();
         let mut state = mix(hash ^ bytes.len() as u64, self.seed);
         for chunk in chunks {
@@ -39,6 +39,37 @@ impl Hash {
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
+}
+
+/// Hashes names of families.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names(pub(crate) Hash);
+
+/// A name that is being hashed.
+pub(crate) struct Name {
+    hash: Hash,
+    state: u64,
+}
+
+impl BuildHasher for Names {
+    type Hasher = Name;
+
+    fn build_hasher(&self) -> Name {
+        Name { hash: self.0, state: 0 }
+    }
+}
+
+impl Hasher for Name {
+    fn write(&mut self, bytes: &[u8]) {
+        self.state = self.hash.and(self.state, bytes);
+    }
+
+    // Ends a text, and the length is already in its hash.
+    fn write_u8(&mut self, _: u8) {}
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
 }
 
 #[cfg(test)]
