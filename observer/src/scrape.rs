@@ -29,6 +29,7 @@ pub(crate) use self::discovery::Targets;
 use self::{
     budget::Budget,
     discovery::Discovery,
+    http::Buffers,
     target::{Failure, Shared, Worker},
 };
 use crate::{
@@ -52,6 +53,7 @@ struct Live {
     discovered: watch::Receiver<Arc<Targets>>,
     counters: Arc<Counters>,
     budget: Arc<Budget>,
+    buffers: Arc<Buffers>,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +137,7 @@ impl Scraper {
             discovered: discovery.targets(),
             counters: Arc::new(Counters::new(telemetry)),
             budget: Arc::new(Budget::new(limits.series, limits.series_per_target)),
+            buffers: Arc::default(),
         });
         let mut tasks = JoinSet::new();
         live.follow(&mut tasks, telemetry);
@@ -262,7 +265,7 @@ impl Live {
     ) -> Handle {
         let first = now + until_first(phase(&target.target, target.interval), target.interval, wall_ns);
         let (worker, core, snapshot) =
-            Worker::new(Arc::clone(target), Arc::clone(&self.counters), &self.budget);
+            Worker::new(Arc::clone(target), Arc::clone(&self.counters), &self.budget, &self.buffers);
         let task = tasks.spawn(worker.run(first));
         Handle { identity: target.identity, core, snapshot, task }
     }

@@ -73,8 +73,7 @@ sections! {
         "label_value_length_limit" => label_value_length_limit: usize = "", "As in `global`.";
         "body_size_limit" => body_size_limit: Size = "", "As in `global`.";
         "keep_dropped_targets" => keep_dropped_targets: usize = "", "As in `global`.";
-        idle: "track_timestamps_staleness", "enable_compression", "follow_redirects", "basic_auth", "authorization",
-            "http_headers";
+        idle: "track_timestamps_staleness";
         unsupported: "oauth2", "bearer_token", "bearer_token_file", "tls_config", "proxy_url", "no_proxy",
             "proxy_from_environment", "proxy_connect_header", "scrape_protocols", "fallback_scrape_protocol",
             "scrape_native_histograms", "always_scrape_classic_histograms", "scrape_classic_histograms",

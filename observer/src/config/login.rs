@@ -99,6 +99,15 @@ impl Login {
         self.0.is_empty()
     }
 
+    /// Whether the headers may be others at each use.
+    pub(crate) fn has_files(&self) -> bool {
+        let file = |content: &Content| matches!(content, Content::File(_));
+        self.0.iter().any(|header| match &header.value {
+            Value::Plain(content) | Value::Authorization { credentials: content, .. } => file(content),
+            Value::Basic { username, password } => file(username) || file(password),
+        })
+    }
+
     /// The headers, with the files as they are now. Blocks on reading them.
     pub(crate) fn headers(&self) -> io::Result<Vec<(HeaderName, HeaderValue)>> {
         let read = |header: &Header| {
@@ -227,6 +236,7 @@ mod tests {
     fn a_file_is_read_at_every_use() {
         let path = std::env::temp_dir().join(format!("observer-login-{}", std::process::id()));
         let login = login(&format!("authorization: {{credentials_file: {}}}", path.display()));
+        assert!(login.has_files() && !self::login("basic_auth: {username: a}").has_files());
         let error = login.headers().unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot read `{}`", path.display())), "{error}");
         fs::write(&path, "abc\n").unwrap();

@@ -96,16 +96,6 @@ impl Target {
         self.or_label("job", job);
         self
     }
-
-    /// The host to connect to, an IPv6 address without its brackets.
-    pub(crate) fn host(&self) -> &str {
-        self.url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
-    }
-
-    /// The port to connect to.
-    pub(crate) fn port(&self) -> u16 {
-        self.url.port_u16().unwrap_or(80)
-    }
 }
 
 impl FromStr for Flag {
@@ -190,13 +180,5 @@ mod tests {
         }
         assert_eq!("https://h:1".parse::<Flag>(), Err(TargetError::Scheme("https".to_owned())));
         assert_eq!("=h:1".parse::<Flag>(), Err(TargetError::Job("=h:1".to_owned())));
-    }
-
-    #[test]
-    fn an_ipv6_host_has_no_brackets_to_connect_to() {
-        let flag: Flag = "[::1]:9100".parse().unwrap();
-        assert_eq!((flag.target.host(), flag.target.port()), ("::1", 9100));
-        let flag: Flag = "h".parse().unwrap();
-        assert_eq!((flag.target.host(), flag.target.port()), ("h", 80));
     }
 }

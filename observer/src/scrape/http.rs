@@ -1,35 +1,45 @@
-//! The HTTP side of a scrape: one connection a target, kept open between scrapes.
+//! The HTTP side of a scrape: one connection a target, kept open between scrapes, and nothing else.
+//!
+//! An HTTP/1.1 client of our own: a scrape is one request that never changes and one answer that is read into memory which
+//! the parser then reads, and what a general client does beside that would cost more than all else we do with a body.
 
-use std::{io, sync::Arc, time::Duration};
+mod answer;
+mod buffers;
+mod chunked;
+mod gzip;
+mod head;
+mod request;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use std::{borrow::Cow, io, mem, sync::Arc};
+
 use hyper::{
-    Request, Response, StatusCode,
-    body::{Body as _, Incoming},
-    client::conn::http1::{self, SendRequest},
-    header,
+    StatusCode, Uri,
+    header::{HeaderName, HeaderValue},
 };
-use hyper_util::rt::TokioIo;
 use observer_exposition::Dialect;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::spawn_blocking,
+};
 
-use crate::config::{Settings, Target};
+use self::answer::{Answer, End, Next, Whole};
+pub(super) use self::buffers::{Body, Buffers};
+use crate::config::{ScrapeTarget, Settings};
 
-/// What Prometheus accepts, without its protobuf and with names that every reader downstream understands.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,\
-                      application/openmetrics-text;version=0.0.1;q=0.75,\
-                      text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+/// How often an answer may name another place. Go's client, which Prometheus uses, goes as far.
+const HOPS: usize = 10;
 
-const USER_AGENT: &str = concat!("observer/", env!("CARGO_PKG_VERSION"));
+/// The size of a compressed body from which decompressing takes milliseconds, in which other tasks of the thread would wait.
+const LARGE: usize = 512 << 10;
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
     #[error("cannot connect to `{host}` port {port}: {source}")]
     Connect { host: String, port: u16, source: io::Error },
-    #[error("cannot exchange HTTP: {}", causes(.0))]
-    Exchange(hyper::Error),
+    #[error("cannot exchange HTTP: {0}")]
+    Exchange(#[from] Fault),
     #[error("server returned HTTP status {0}")]
     Status(StatusCode),
     #[error("body exceeds the limit of {0} bytes")]
@@ -38,172 +48,218 @@ pub(super) enum HttpError {
     Encoding(String),
 }
 
+/// What went wrong between request and body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("connection closed before an answer came")]
+    NoAnswer,
+    /// The answer is not one, or leads nowhere.
+    #[error("{0}")]
+    Broken(Cow<'static, str>),
+    #[error("cannot log in: {0}")]
+    Login(io::Error),
+}
+
+impl From<&'static str> for Fault {
+    fn from(text: &'static str) -> Self {
+        Self::Broken(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Fault {
+    fn from(text: String) -> Self {
+        Self::Broken(Cow::Owned(text))
+    }
+}
+
 /// Scrapes one target.
 #[derive(Debug)]
 pub(super) struct Client {
-    target: Arc<Target>,
-    timeout_seconds: String,
-    body_limit: usize,
+    target: Arc<ScrapeTarget>,
+    buffers: Arc<Buffers>,
+    /// The bytes of the request, and whether they ask for a compressed body. Made at the first scrape.
+    request: Option<(bool, Vec<u8>)>,
     connection: Option<Connection>,
+    /// The size of the last answer.
+    read: usize,
+    /// The size of the last body that was decompressed.
+    inflated: usize,
 }
 
-/// An idle connection. Its task ends with it.
 #[derive(Debug)]
 struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    stream: TcpStream,
+    /// A compressed body is worth its time: over a real network, and if the job wants it.
+    gzip: bool,
 }
 
 impl Client {
-    pub(super) fn new(target: Arc<Target>, settings: &Settings) -> Self {
-        let Settings { timeout, body_size_limit: body_limit, .. } = *settings;
-        Self { target, timeout_seconds: seconds(timeout), body_limit, connection: None }
+    pub(super) fn new(target: Arc<ScrapeTarget>, buffers: Arc<Buffers>) -> Self {
+        let (request, connection) = (None, None);
+        Self { target, buffers, request, connection, read: 0, inflated: 0 }
     }
 
-    /// Fetches the body into `body`, which is emptied first. Cancelling the future closes the connection.
-    pub(super) async fn fetch(&mut self, body: &mut Vec<u8>) -> Result<Dialect, HttpError> {
-        if let Some(mut connection) = self.connection.take()
-            && connection.sender.ready().await.is_ok()
-        {
+    /// Fetches the body into `body`, which then holds memory until [`Self::release`]. Cancelling the future closes the
+    /// connection.
+    pub(super) async fn fetch(&mut self, body: &mut Body) -> Result<Dialect, HttpError> {
+        let mut end = self.ask_target(body).await?;
+        let mut url = None;
+        let mut hops = 0;
+        loop {
+            let (status, location) = match end {
+                End::Body(whole) => return self.unpack(whole, body).await,
+                End::Elsewhere { status, location } => (status, location),
+            };
+            if !self.settings().follow_redirects {
+                return Err(HttpError::Status(status));
+            }
+            if hops == HOPS {
+                return Err(Fault::from(format!("answer leads elsewhere for more than {HOPS} times")).into());
+            }
+            hops += 1;
+            let base = url.as_ref().unwrap_or(&self.target.target.url);
+            let next = request::elsewhere(base, &location).map_err(Fault::from)?;
+            end = self.ask_elsewhere(&next, body).await?;
+            url = Some(next);
+        }
+    }
+
+    /// Gives the memory of a body back.
+    pub(super) fn release(&self, body: &mut Body) {
+        body.release(&self.buffers);
+    }
+
+    async fn ask_target(&mut self, body: &mut Body) -> Result<End, HttpError> {
+        if let Some(connection) = self.connection.take().filter(Connection::is_quiet) {
             match self.exchange(connection, body).await {
-                // The server closed the idle connection at the moment it was used again.
-                Err(HttpError::Exchange(error))
-                    if body.is_empty() && (error.is_canceled() || error.is_incomplete_message()) => {}
+                // The server closed the idle connection before it saw the request.
+                Err(HttpError::Exchange(Fault::Io(_) | Fault::NoAnswer)) if body.buffer.is_empty() => {}
                 result => return result,
             }
         }
-        let connection = self.connect().await?;
+        let connection = self.connect(&self.target.target.url).await?;
         self.exchange(connection, body).await
     }
 
-    async fn connect(&self) -> Result<Connection, HttpError> {
-        let (host, port) = (self.target.host(), self.target.port());
+    /// Asks once at a place that an answer named.
+    async fn ask_elsewhere(&mut self, url: &Uri, body: &mut Body) -> Result<End, HttpError> {
+        let mut connection = self.connect(url).await?;
+        // What the target may know is not for others.
+        let login = if url.authority() == self.target.target.url.authority() {
+            self.login().await?
+        } else {
+            Vec::new()
+        };
+        let bytes = request::render(url, self.target.timeout, connection.gzip, &login);
+        self.converse(&mut connection, &bytes, body).await
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.target.job.settings
+    }
+
+    /// The headers of the job's login, with the files as they are now.
+    async fn login(&self) -> Result<Vec<(HeaderName, HeaderValue)>, HttpError> {
+        let headers = if self.target.job.login.has_files() {
+            let target = Arc::clone(&self.target);
+            spawn_blocking(move || target.job.login.headers()).await.unwrap_or_else(|error| Err(error.into()))
+        } else {
+            self.target.job.login.headers()
+        };
+        Ok(headers.map_err(Fault::Login)?)
+    }
+
+    async fn connect(&self, url: &Uri) -> Result<Connection, HttpError> {
+        let (host, port) = request::endpoint(url);
         let failed = |source| HttpError::Connect { host: host.to_owned(), port, source };
         let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(HttpError::Exchange)?;
-        let task = tokio::spawn(async move {
-            // The exchange that runs at that time gets the error; an idle connection has none to tell.
-            let _closed = connection.await;
-        });
-        Ok(Connection { sender, task })
+        let near = stream.peer_addr().map_err(failed)?.ip().to_canonical().is_loopback();
+        Ok(Connection { stream, gzip: self.settings().compression && !near })
     }
 
-    async fn exchange(
+    async fn exchange(&mut self, mut connection: Connection, body: &mut Body) -> Result<End, HttpError> {
+        let bytes = match self.request.take() {
+            Some((gzip, bytes)) if gzip == connection.gzip && !self.target.job.login.has_files() => bytes,
+            _ => {
+                let login = self.login().await?;
+                request::render(&self.target.target.url, self.target.timeout, connection.gzip, &login)
+            }
+        };
+        let end = self.converse(&mut connection, &bytes, body).await;
+        self.request = Some((connection.gzip, bytes));
+        if let Ok(End::Body(Whole { keep: true, .. })) = end {
+            self.connection = Some(connection);
+        }
+        end
+    }
+
+    /// Sends a request and reads the answer.
+    async fn converse(
         &mut self,
-        mut connection: Connection,
-        body: &mut Vec<u8>,
-    ) -> Result<Dialect, HttpError> {
-        body.clear();
-        let response = connection.sender.send_request(self.request()).await.map_err(HttpError::Exchange)?;
-        let format = accept(&response)?;
-        let mut incoming = response.into_body();
-        self.check(incoming.size_hint().lower())?;
-        while let Some(frame) = incoming.frame().await {
-            if let Ok(data) = frame.map_err(HttpError::Exchange)?.into_data() {
-                self.check((body.len() + data.len()) as u64)?;
-                body.extend_from_slice(&data);
+        connection: &mut Connection,
+        request: &[u8],
+        body: &mut Body,
+    ) -> Result<End, HttpError> {
+        let Connection { stream, gzip } = connection;
+        body.release(&self.buffers);
+        stream.write_all(request).await.map_err(Fault::Io)?;
+        // A server that takes its time holds no memory of ours meanwhile.
+        stream.readable().await.map_err(Fault::Io)?;
+        body.buffer = self.buffers.take(self.read);
+        let mut room = (self.read + 1).max(answer::FIRST);
+        let mut answer = Answer::new(self.settings().body_size_limit, *gzip);
+        loop {
+            body.buffer.reserve(room);
+            if stream.read_buf(&mut body.buffer).await.map_err(Fault::Io)? == 0 {
+                return answer.closed(body).map(End::Body);
+            }
+            match answer.advance(body)? {
+                Next::Read(bytes) => room = bytes,
+                Next::End(end) => {
+                    self.read = body.buffer.len();
+                    return Ok(end);
+                }
             }
         }
-        self.connection = Some(connection);
-        Ok(format)
     }
 
-    fn request(&self) -> Request<Empty<Bytes>> {
-        let url = &self.target.url;
-        let mut request = Request::new(Empty::new());
-        // The request line has the path only; the host stands in its header.
-        if let Some(path) = url.path_and_query() {
-            *request.uri_mut() = path.clone().into();
-        }
-        let headers = request.headers_mut();
-        let host = url.authority().map_or("", |authority| authority.as_str());
-        for (name, value) in [
-            (header::HOST, host),
-            (header::ACCEPT, ACCEPT),
-            (header::USER_AGENT, USER_AGENT),
-            (header::HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), &*self.timeout_seconds),
-        ] {
-            // A host that was parsed and the rest, which is ASCII, are all valid values.
-            if let Ok(value) = header::HeaderValue::from_str(value) {
-                headers.insert(name, value);
+    async fn unpack(&mut self, whole: Whole, body: &mut Body) -> Result<Dialect, HttpError> {
+        let Whole { gzip, dialect, keep: _ } = whole;
+        if gzip {
+            let limit = self.settings().body_size_limit;
+            let compressed = mem::take(body);
+            let mut plain = self.buffers.take(self.inflated);
+            let inflate = move || {
+                let result = gzip::inflate(&compressed, &mut plain, limit);
+                (compressed, plain, result)
+            };
+            let (mut compressed, plain, result) = if self.read < LARGE {
+                inflate()
+            } else {
+                spawn_blocking(inflate).await.map_err(|error| Fault::Io(error.into()))?
+            };
+            compressed.release(&self.buffers);
+            self.inflated = plain.len();
+            *body = Body { range: 0..plain.len(), buffer: plain };
+            if result.is_err() {
+                body.range = 0..0;
             }
+            result?;
         }
-        request
-    }
-
-    fn check(&self, bytes: u64) -> Result<(), HttpError> {
-        let over = self.body_limit != 0 && bytes > self.body_limit as u64;
-        if over { Err(HttpError::BodyLimit(self.body_limit)) } else { Ok(()) }
+        Ok(dialect)
     }
 }
 
-/// Whether the response has a body that can be read, and in which format.
-fn accept(response: &Response<Incoming>) -> Result<Dialect, HttpError> {
-    if response.status() != StatusCode::OK {
-        return Err(HttpError::Status(response.status()));
+impl Connection {
+    /// Whether nothing came since the last answer, neither bytes nor an end.
+    fn is_quiet(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
-    let value = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let encoding = value(header::CONTENT_ENCODING);
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
-        return Err(HttpError::Encoding(encoding.to_owned()));
-    }
-    Ok(format(value(header::CONTENT_TYPE)))
-}
-
-/// Whatever is not OpenMetrics is read as the text format: many small exporters name no type, or a wrong one.
-fn format(content_type: &str) -> Dialect {
-    let media = content_type.split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/openmetrics-text") {
-        Dialect::OpenMetrics
-    } else {
-        Dialect::Text
-    }
-}
-
-/// Seconds in the fewest digits, as Go writes them.
-fn seconds(duration: Duration) -> String {
-    duration.as_secs_f64().to_string()
-}
-
-/// An error of hyper says little without its causes.
-fn causes(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_openmetrics_is_read_as_openmetrics() {
-        for (content_type, expected) in [
-            ("application/openmetrics-text; version=1.0.0; charset=utf-8", Dialect::OpenMetrics),
-            ("Application/OpenMetrics-Text", Dialect::OpenMetrics),
-            ("text/plain; version=0.0.4", Dialect::Text),
-            ("", Dialect::Text),
-        ] {
-            assert_eq!(format(content_type), expected, "{content_type}");
-        }
-    }
-
-    #[test]
-    fn the_timeout_is_written_as_go_does() {
-        assert_eq!(seconds(Duration::from_secs(10)), "10");
-        assert_eq!(seconds(Duration::from_millis(500)), "0.5");
-    }
-}
+mod tests;

@@ -19,13 +19,13 @@ use super::{
     Counters,
     budget::Budget,
     decode::{Core, Counts, DecodeError},
-    http::{Client, HttpError},
+    http::{Body, Buffers, Client, HttpError},
     nanos,
     synthetic::Report,
 };
 use crate::{
     clock,
-    config::{ScrapeTarget, Settings, Target, write_duration},
+    config::{ScrapeTarget, Target, write_duration},
     window::{Health, TargetSnapshot},
 };
 
@@ -82,7 +82,7 @@ pub(super) struct Worker {
     target: Arc<ScrapeTarget>,
     client: Client,
     core: Shared,
-    body: Vec<u8>,
+    body: Body,
     scrapes: u64,
     log: Log,
     counters: Arc<Counters>,
@@ -94,6 +94,7 @@ impl Worker {
         target: Arc<ScrapeTarget>,
         counters: Arc<Counters>,
         budget: &Arc<Budget>,
+        buffers: &Arc<Buffers>,
     ) -> (Self, Shared, watch::Receiver<Arc<TargetSnapshot>>) {
         let (snapshot, receiver) = watch::channel(Arc::new(TargetSnapshot {
             target: Arc::clone(&target),
@@ -105,14 +106,12 @@ impl Worker {
             #[cfg(test)]
             families: Vec::new(),
         }));
-        let ScrapeTarget { job, target: place, interval, timeout, .. } = &*target;
-        let settings = Settings { interval: *interval, timeout: *timeout, ..job.settings };
-        let core = Core::new(place, job, Arc::clone(budget));
+        let core = Core::new(&target.target, &target.job, Arc::clone(budget));
         let core = Shared(Arc::new(Mutex::new(core)));
         let worker = Self {
-            client: Client::new(Arc::clone(place), &settings),
+            client: Client::new(Arc::clone(&target), Arc::clone(buffers)),
             core: core.clone(),
-            body: Vec::new(),
+            body: Body::default(),
             scrapes: 0,
             log: Log::default(),
             target,
@@ -168,6 +167,7 @@ impl Worker {
             }
         };
         self.count(&report, failure.as_ref());
+        self.client.release(&mut self.body);
         let last_error: Arc<str> =
             failure.map_or_else(|| Arc::from(""), |failure| Arc::from(failure.to_string()));
         self.log.scraped(&self.target.job.name, &self.target.target, &last_error, now);
