@@ -41,6 +41,26 @@ pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     (at < bytes.len()).then_some(at)
 }
 
+/// Where `byte` is last.
+pub(crate) fn rfind(bytes: &[u8], byte: u8) -> Option<usize> {
+    let (rest, chunks) = bytes.as_rchunks::<16>();
+    for (index, chunk) in chunks.iter().enumerate().rev() {
+        if let Some(at) = cpu::any_of(chunk, [byte; 3]).checked_ilog2() {
+            return Some(rest.len() + index * 16 + at as usize);
+        }
+    }
+    rest.iter().rposition(|&other| other == byte)
+}
+
+/// How often `byte` is there.
+pub(crate) fn count(bytes: &[u8], byte: u8) -> usize {
+    // So few at a time that a byte can count them, in vectors.
+    bytes
+        .chunks(128)
+        .map(|chunk| usize::from(chunk.iter().map(|&other| u8::from(other == byte)).sum::<u8>()))
+        .sum()
+}
+
 /// Where `matches` has its first bit, the length if nowhere.
 #[inline(always)]
 fn first(bytes: &[u8], matches: impl Fn(&[u8; 16]) -> u32) -> usize {
@@ -77,6 +97,18 @@ mod tests {
                     );
                 }
                 text[at] = fill;
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_is_found_and_all_are_counted() {
+        for length in 0..300 {
+            let mut text = vec![b'x'; length];
+            assert_eq!((rfind(&text, b'\n'), count(&text, b'x')), (None, length));
+            for at in 0..length {
+                text[at] = b'\n';
+                assert_eq!((rfind(&text, b'\n'), count(&text, b'\n')), (Some(at), at + 1));
             }
         }
     }

@@ -25,6 +25,11 @@ impl<'a> Declared<'a> {
         Self { families: HashMap::with_hasher(Names(hash)) }
     }
 
+    /// Makes room for so many families at once.
+    pub(super) fn reserve(&mut self, families: usize) {
+        self.families.reserve(families);
+    }
+
     /// The family of a metadata line.
     pub(super) fn declare(&mut self, name: Cow<'a, str>) -> &mut Metadata<'a> {
         self.families.entry(name).or_default()

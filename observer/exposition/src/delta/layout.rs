@@ -1,5 +1,7 @@
 //! What is remembered of a body: its text, and a record for each sample line.
 
+use crate::bytes;
+
 /// No slot: the line is not kept.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
@@ -142,7 +144,10 @@ impl Layout {
     /// body that is to become it.
     pub(super) fn series<'t>(&self, text: &'t [u8], record: usize) -> &'t [u8] {
         let key = &text[self.start(record)..self.tails[record] as usize];
-        let line = key.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        if !has_comment(key) {
+            return key;
+        }
+        let line = bytes::rfind(key, b'\n').map_or(0, |at| at + 1);
         key[line..].trim_ascii_start()
     }
 
@@ -165,6 +170,11 @@ impl Layout {
             + 4 * (ends.capacity() + tails.capacity() + slots.capacity() + hashes.capacity())
             + 8 * (values.capacity() + families.capacity())
     }
+}
+
+/// Whether a record has lines before its sample's, or blanks.
+pub(super) fn has_comment(record: &[u8]) -> bool {
+    matches!(record.first(), Some(b'#' | b' ' | b'\t' | b'\n'))
 }
 
 /// Finds records by their series; made for one body and thrown away.

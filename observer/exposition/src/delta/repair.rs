@@ -5,7 +5,7 @@ use super::{
     Delta, Dialect, FamilyInfo, Sink, Stats,
     layout::{Index, Layout, NO_SLOT, Record, rule},
 };
-use crate::{Error, Event, Kind, Sample, hash::Hash, openmetrics};
+use crate::{Error, Event, Kind, Sample, bytes, hash::Hash, openmetrics};
 
 impl Delta {
     /// Reads a body whose samples up to number `reported` are reported.
@@ -16,7 +16,7 @@ impl Delta {
         sink: &mut S,
         stats: &mut Stats,
     ) -> Result<(), Error> {
-        let lines = body.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let lines = bytes::count(body, b'\n') + 1;
         let mut repair = Repair {
             hash: self.hash,
             old: &self.layout,

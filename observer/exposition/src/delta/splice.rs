@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::{
     Dialect, Sink, Stats,
     declared::Declared,
-    layout::{Layout, NO_SLOT, Record, rule},
+    layout::{Layout, NO_SLOT, Record, has_comment, rule},
     repair::{Known, Repair, family_hash, record as record_of},
     walk::{Line, Tail},
 };
@@ -75,6 +75,10 @@ impl<'b> Context<'b> {
     /// Declares what the metadata of the new layout's records says, as far as it is not declared, and of `rest`, which
     /// is what stands before the next sample.
     fn declare(&mut self, body: &'b [u8], new: &Layout, rest: &'b [u8]) {
+        if self.replayed == 0 {
+            // Mostly, metadata stands before the first sample of its family.
+            self.declared.reserve(self.commented.len());
+        }
         let before = self.replayed..new.records();
         self.replayed = before.end;
         let comments = before
@@ -92,13 +96,8 @@ impl<'b> Context<'b> {
     }
 }
 
-/// Whether a record has lines before its sample's.
-fn has_comment(record: &[u8]) -> bool {
-    matches!(record.first(), Some(b'#' | b' ' | b'\t' | b'\n'))
-}
-
 fn without_last_line(key: &[u8]) -> &[u8] {
-    &key[..key.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)]
+    &key[..bytes::rfind(key, b'\n').map_or(0, |at| at + 1)]
 }
 
 impl<'o> Repair<'o> {
@@ -165,8 +164,13 @@ impl<'o> Repair<'o> {
             return None;
         }
         let line = Line { body, at, tail: at + tail - start, rule: old.rules[record] };
-        let Tail { value, timestamp_ms, length } = line.read(Dialect::Text)?;
-        stats.unchanged += u64::from(rest.starts_with(&old.text[tail..end]));
+        let unchanged = rest.starts_with(&old.text[tail..end]);
+        let Tail { value, timestamp_ms, length } = if unchanged && line.rule & rule::TIMED == 0 {
+            Tail { value: old.values[record], timestamp_ms: None, length: end - tail }
+        } else {
+            line.read(Dialect::Text)?
+        };
+        stats.unchanged += u64::from(unchanged);
         let timed = if timestamp_ms.is_some() { rule::TIMED } else { 0 };
         let end = line.tail + length;
         self.push_again(body, record, end, line.tail, value, line.rule & !rule::TIMED | timed);
@@ -245,5 +249,5 @@ fn line(body: &[u8], start: usize, end: usize) -> Result<Option<Event<'_>>, Erro
         }
     };
     // Only an error needs the line's number.
-    result.map_err(|error| Error { line: body[..start].iter().filter(|&&b| b == b'\n').count() + 1, ..error })
+    result.map_err(|error| Error { line: bytes::count(&body[..start], b'\n') + 1, ..error })
 }

@@ -7,7 +7,7 @@ use super::{
     common::common,
     layout::{FILL, Layout, NO_SLOT, rule},
 };
-use crate::{Sample, number, openmetrics, scan::Cursor, text};
+use crate::{Sample, bytes, number, openmetrics, scan::Cursor, text};
 
 /// How far a body is as it was.
 pub(crate) enum Walked {
@@ -169,9 +169,9 @@ impl Line<'_> {
     #[inline(never)]
     fn read_slowly(&self, dialect: Dialect) -> Option<Tail> {
         let before = &self.body[self.at..self.tail];
-        let start = self.at + before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let start = self.at + bytes::rfind(before, b'\n').map_or(0, |at| at + 1);
         let rest = &self.body[self.tail..];
-        let (end, length) = match rest.iter().position(|&byte| byte == b'\n') {
+        let (end, length) = match bytes::find(rest, b'\n') {
             Some(at) => (self.tail + at, at + 1),
             None => (self.body.len(), rest.len()),
         };
