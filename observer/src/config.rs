@@ -223,7 +223,7 @@ impl Reading {
         let mut config =
             Config { limits: Limits::new(&limits)?, server: Server::new(server), ..Config::default() };
         config.global.settings = defaults.settings;
-        config.global.external_labels = job::external_labels(global.external_labels)?;
+        config.global.external_labels = job::external_labels(global.external_labels, over)?;
         for keys in root.scrape_configs.into_iter().flat_map(|at| at.value) {
             config.push(keys, &defaults, base, &mut warnings)?;
         }

@@ -1,5 +1,7 @@
 //! The environment: `OBSERVER_SECTION__KEY` decides over the same key of the file.
 
+use std::collections::BTreeMap;
+
 use super::{
     section::Section,
     yaml::{Document, Fault, Node},
@@ -17,6 +19,8 @@ pub(crate) struct Environment {
     variables: Vec<Variable>,
     /// Names that look like ours and are not.
     strangers: Vec<String>,
+    /// Everything, for text that names a variable.
+    all: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -38,11 +42,10 @@ impl Environment {
     /// Takes what is ours. `known` are the variables of flags, which the command line has read. An empty value says nothing.
     pub(crate) fn new(variables: impl IntoIterator<Item = (String, String)>, known: &[String]) -> Self {
         let mut this = Self::default();
-        let mut variables: Vec<_> = variables.into_iter().collect();
-        variables.sort();
-        for (name, value) in variables {
+        this.all = variables.into_iter().collect();
+        for (name, value) in &this.all {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-            if value.is_empty() || known.contains(&name) || is_of_kubernetes(rest) {
+            if value.is_empty() || known.contains(name) || is_of_kubernetes(rest) {
                 continue;
             }
             match rest.to_ascii_lowercase().split_once("__") {
@@ -50,9 +53,9 @@ impl Environment {
                     from: format!("environment variable `{name}`"),
                     section: section.to_owned(),
                     key: key.to_owned(),
-                    value: Document::text(&value),
+                    value: Document::text(value),
                 }),
-                _ => this.strangers.push(name),
+                _ => this.strangers.push(name.clone()),
             }
         }
         this
@@ -70,6 +73,35 @@ impl Environment {
             )
         };
         self.strangers.iter().map(warning).collect()
+    }
+
+    /// Puts variables in place of `$NAME` and `${NAME}`, nothing in place of those that there are not; `$$` is a `$`.
+    /// <https://prometheus.io/docs/prometheus/latest/configuration/configuration/#configuration-file>
+    pub(super) fn expand(&self, text: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            let braced = after.strip_prefix('{').and_then(|inside| inside.split_once('}'));
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            let (name, tail) = braced.unwrap_or_else(|| after.split_at(end));
+            rest = match after.strip_prefix('$') {
+                Some(escaped) => {
+                    out.push('$');
+                    escaped
+                }
+                None if name.is_empty() && braced.is_none() => {
+                    out.push('$');
+                    tail
+                }
+                None => {
+                    out.push_str(self.all.get(name).map_or("", String::as_str));
+                    tail
+                }
+            };
+        }
+        out.push_str(rest);
+        out
     }
 
     /// Reads a section of the file, if it is there, and what the environment says over it.

@@ -9,7 +9,7 @@ use std::{
 use hyper::Uri;
 
 use super::{
-    Config, Group, Login, Resolution, Resolver, Target, duration,
+    Config, Environment, Group, Login, Resolution, Resolver, Target, duration,
     keys::{FileSdKeys, GlobalKeys, HttpSdKeys, JobKeys, LimitKeys, MoreKeys, RelabelKeys, StaticKeys},
     section::{At, Labels, Section as _, Size, Value as _},
     yaml::{self, Document, Fault, Node},
@@ -193,7 +193,10 @@ fn times(
 }
 
 /// Labels that every reader downstream understands.
-pub(super) fn external_labels(labels: Option<At<'_, Labels>>) -> Result<Vec<(String, String)>, Fault> {
+pub(super) fn external_labels(
+    labels: Option<At<'_, Labels>>,
+    environment: &Environment,
+) -> Result<Vec<(String, String)>, Fault> {
     let Some(At { node, value: Labels(labels) }) = labels else { return Ok(Vec::new()) };
     let legacy = |name: &str| {
         !name.starts_with(|c: char| c.is_ascii_digit())
@@ -203,7 +206,7 @@ pub(super) fn external_labels(labels: Option<At<'_, Labels>>) -> Result<Vec<(Str
         Some((name, _)) => {
             Err(node.fault(format!("expected a label name of letters, digits and `_`, not `{name}`")))
         }
-        None => Ok(labels),
+        None => Ok(labels.into_iter().map(|(name, value)| (name, environment.expand(&value))).collect()),
     }
 }
 

@@ -30,7 +30,7 @@ sections! {
     GlobalKeys<'n> "`global`" {
         "scrape_interval" => scrape_interval: Duration = "1s", "From the begin of one scrape to the begin of the next.";
         "scrape_timeout" => scrape_timeout: Duration = "10s", "The longest a scrape may take; the interval if that is shorter.";
-        "external_labels" => external_labels: Labels = "", "Labels that every exported series gets unless it has a label of that name.";
+        "external_labels" => external_labels: Labels = "", "Labels that every exported series gets unless it has a label of that name; `${NAME}` is a variable of the environment, `$$` a `$`.";
         "sample_limit" => sample_limit: usize = "0", "The most samples a scrape may have; 0 for any number.";
         "target_limit" => target_limit: usize = "0", "The most targets a job may have; 0 for any number. A job with more is not scraped.";
         "label_limit" => label_limit: usize = "0", "The most labels a sample may have; 0 for any number.";

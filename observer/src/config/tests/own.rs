@@ -43,6 +43,22 @@ fn the_environment_alone_is_a_configuration() {
 }
 
 #[test]
+fn external_labels_name_variables() {
+    let variables = [("HOST", "h1"), ("ZONE_1", "z")];
+    for (text, expected) in [
+        ("$HOST", "h1"),
+        ("a-${HOST}-$ZONE_1.", "a-h1-z."),
+        ("$HOSTS|${NONE}|", "||"),
+        ("$$HOST$$", "$HOST$"),
+        ("5$", "5$"),
+        ("5 $ or ${}", "5 $ or "),
+    ] {
+        let config = over(&format!("global: {{external_labels: {{l: '{text}'}}}}"), &variables, &[]);
+        assert_eq!(config.global.external_labels, [("l".to_owned(), expected.to_owned())], "{text}");
+    }
+}
+
+#[test]
 fn a_variable_that_means_nothing_is_named() {
     over(
         "",
