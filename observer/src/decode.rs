@@ -69,7 +69,7 @@ mod layout {
 
     /// # Safety
     /// The type is `repr(C)`, made of integers, without padding: any bytes of its size are a value.
-    pub(super) unsafe trait Layout: Copy {}
+    pub(crate) unsafe trait Layout: Copy {}
 
     // SAFETY: see `observer_abi::record`, whose size assertions rule out padding.
     unsafe impl Layout for Connect {}
@@ -92,7 +92,16 @@ mod layout {
         // SAFETY: the length is right, any bytes are a `T`, and an unaligned read asks for no alignment.
         Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
     }
+
+    /// A record as the kernel writes it.
+    #[cfg(test)]
+    pub(crate) fn bytes<T: Layout>(record: &T) -> &[u8] {
+        // SAFETY: the value is as long as its type, lives as long as the slice, and has no padding.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast(), size_of::<T>()) }
+    }
 }
+#[cfg(test)]
+pub(crate) use layout::bytes;
 use layout::copy;
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Readings {
     }
 
     /// The families that have samples.
-    pub(crate) fn families(&self) -> impl Iterator<Item = &Family> {
+    pub(crate) fn families(&self) -> impl Iterator<Item = &Family> + Clone {
         self.families.iter().filter(|family| !family.samples.is_empty())
     }
 

@@ -30,7 +30,6 @@ use crate::{
     bpf::{Level, Programs, Ring},
     clock,
     decode::{self, Record},
-    metrics::tcp,
     node::Node,
     scrape::{Progress, Scraper},
     telemetry::{Reader, Telemetry},
@@ -126,6 +125,7 @@ struct Capture {
     ring: Ring,
     table: Table,
     listeners: Listeners,
+    families: Families,
     block: Block,
     lost: Lost,
     totals: Totals,
@@ -143,6 +143,7 @@ impl Shard {
             ring,
             table: Table::new(groups),
             listeners: Listeners::default(),
+            families: Families::new(),
             block: Block::default(),
             lost: Lost::default(),
             totals: Totals::default(),
@@ -382,11 +383,10 @@ impl Capture {
         self.window_began_ns = clock::kernel_ns();
         self.lost.update(&totals, self.table.decoded());
         let share = self.note(telemetry, &totals, swept);
-        let mut out = Families::default();
-        kernel::groups(&self.table, &mut out);
-        kernel::totals(&totals, &self.lost, &mut out);
-        self.listeners.write(&mut out);
-        self.block.read(out.finish(tcp::ROWS).into_iter());
+        kernel::groups(&self.table, &mut self.families);
+        kernel::totals(&totals, &self.lost, &mut self.families);
+        self.listeners.write(&mut self.families);
+        self.block.read(self.families.finish());
         share
     }
 

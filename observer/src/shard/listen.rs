@@ -4,15 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use observer_abi::record::{Listen, PORT_BUCKETS, Port};
 use observer_aggregate::{
-    family::Sample,
     histogram::{ClassicLabels, Histogram},
     tcp::{escape, name},
 };
 
-use crate::{
-    metrics::tcp,
-    shard::kernel::{Families, plain},
-};
+use crate::{metrics::tcp, shard::kernel::Families};
 
 /// Listening ports that keep figures of their own; the rest share `(other)`.
 const PORTS: usize = 4096;
@@ -111,13 +107,12 @@ impl Listeners {
         for figures in self.ports.values() {
             let Figures { queue, limit, seen, drops, wait, labels, classic } = figures;
             if *seen == self.sweep {
-                out.of(&tcp::LISTEN_QUEUE).push(plain(&tcp::LISTEN_QUEUE, labels, *queue));
-                out.of(&tcp::LISTEN_QUEUE_LIMIT).push(plain(&tcp::LISTEN_QUEUE_LIMIT, labels, *limit));
+                out.plain(&tcp::LISTEN_QUEUE, labels, *queue);
+                out.plain(&tcp::LISTEN_QUEUE_LIMIT, labels, *limit);
             }
-            out.of(&tcp::LISTEN_OVERFLOWS).push(plain(&tcp::LISTEN_OVERFLOWS, labels, *drops));
+            out.plain(&tcp::LISTEN_OVERFLOWS, labels, *drops);
             if wait.count() > 0 {
-                let samples: &mut Vec<Sample> = out.of(&tcp::ACCEPT_WAIT);
-                wait.to_samples(classic, samples);
+                out.histogram(&tcp::ACCEPT_WAIT, classic, wait);
             }
         }
     }
@@ -147,9 +142,9 @@ mod tests {
     }
 
     fn value(listeners: &Listeners, metric: &crate::metrics::Metric) -> Option<f64> {
-        let mut out = Families::default();
+        let mut out = Families::new();
         listeners.write(&mut out);
-        out.of(metric).first().map(|s| s.value)
+        out.finish().find(|family| family.name == metric.name).map(|family| family.samples[0].value)
     }
 
     #[test]
@@ -186,8 +181,9 @@ mod tests {
         port.wait_sum_ns = 1_000;
         port.wait[5] = 1;
         listeners.waited(1, 80, &port);
-        let mut out = Families::default();
+        let mut out = Families::new();
         listeners.write(&mut out);
-        assert_eq!(out.of(&tcp::ACCEPT_WAIT).last().map(|s| s.value), Some(3.0));
+        let family = out.finish().find(|family| family.name == tcp::ACCEPT_WAIT.name);
+        assert_eq!(family.and_then(|family| family.samples.last()).map(|s| s.value), Some(3.0));
     }
 }

@@ -1,5 +1,13 @@
+use observer_aggregate::{
+    rules::Rules as AllRules,
+    stream::{Engine, Grouping, Output, Rule},
+    window::{Pool, Source, Window},
+};
+use tokio::sync::watch;
+
 use super::*;
 use crate::{
+    allocations,
     config::Settings,
     relabel::{Action, RelabelConfig, Rules},
 };
@@ -271,4 +279,78 @@ fn a_target_that_is_none_any_more_takes_nothing() {
     core.decode(b"a 2\n", Dialect::Text).unwrap();
     core.succeed(&Report::default());
     assert!(core.families().is_empty());
+}
+
+/// From body bytes to closed windows, a minute long: nothing is allocated once the series are known.
+#[track_caller]
+fn warm(job: Job, rules: Option<Vec<Rule>>) {
+    const BODIES: [&[u8]; 2] = [
+        include_bytes!("../../../exposition/tests/bodies/node_exporter.txt"),
+        include_bytes!("../../../exposition/tests/bodies/node_exporter_1s.txt"),
+    ];
+    let mut core = core_with(job, Arc::new(Budget::new(10_000, 10_000)));
+    let mut rules = rules.map(|rules| AllRules::new(Engine::new(rules).unwrap()));
+    let mut pool = Pool::new(2);
+    let (windows, _reader) = watch::channel(Arc::new(Window::default()));
+    let mut before = 0;
+    let mut aggregated = 0;
+    for second in 0..70 {
+        // The first seconds make room.
+        if second == 10 {
+            before = allocations::count();
+        }
+        let counts = core.decode(BODIES[second % 2], Dialect::Text).unwrap();
+        core.succeed(&Report { up: true, kept: counts.kept, ..Report::default() });
+        let closed = pool.close(|window| {
+            window.begin(0, true);
+            window.take(Source::Scrape, &mut core.block);
+            if let Some(rules) = &mut rules {
+                rules.close(window, second as u64);
+            }
+        });
+        let closed = closed.expect("the reader holds one of two");
+        aggregated +=
+            closed.views().filter(|view| view.source == Source::Aggregate && !view.layout.is_empty()).count();
+        windows.send_replace(closed);
+    }
+    assert_eq!(allocations::count() - before, 0);
+    assert_eq!(aggregated > 0, rules.is_some());
+}
+
+#[test]
+fn warm_windows_allocate_nothing() {
+    warm(Job::default(), None);
+}
+
+#[test]
+fn warm_windows_allocate_nothing_with_relabelling() {
+    let drop = RelabelConfig {
+        action: Action::Drop,
+        source_labels: vec!["__name__".to_owned()],
+        regex: "go_.*".to_owned(),
+        ..RelabelConfig::default()
+    };
+    let label = RelabelConfig {
+        source_labels: vec!["device".to_owned()],
+        target_label: "disk".to_owned(),
+        ..RelabelConfig::default()
+    };
+    warm(relabelled(&[drop, label]), None);
+}
+
+#[test]
+fn warm_windows_allocate_nothing_with_rules() {
+    let rule = |name: &str, interval, outputs| Rule {
+        grouping: Grouping::Without(vec!["cpu".to_owned(), "device".to_owned()]),
+        ..Rule::new(name.to_owned(), interval, outputs)
+    };
+    let rules = vec![
+        rule("a", 1, vec![Output::Total, Output::Rate, Output::Sum, Output::Max]),
+        rule(
+            "b",
+            5,
+            vec![Output::Avg, Output::Quantiles(vec![0.5, 0.99]), Output::Histogram(vec![1.0, 10.0])],
+        ),
+    ];
+    warm(Job::default(), Some(rules));
 }
