@@ -41,8 +41,7 @@ fn is_of_kubernetes(rest: &str) -> bool {
 impl Environment {
     /// Takes what is ours. `known` are the variables of flags, which the command line has read. An empty value says nothing.
     pub(crate) fn new(variables: impl IntoIterator<Item = (String, String)>, known: &[String]) -> Self {
-        let mut this = Self::default();
-        this.all = variables.into_iter().collect();
+        let mut this = Self { all: variables.into_iter().collect(), ..Self::default() };
         for (name, value) in &this.all {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             if value.is_empty() || known.contains(name) || is_of_kubernetes(rest) {
