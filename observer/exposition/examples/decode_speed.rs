@@ -59,6 +59,10 @@ fn main() {
     delta("delta, 40 times, every value changes", &large_every);
     delta("delta, 40 times, 1 in 1,000 lines is new", &churn);
     parse("full parser", &bodies);
+    measure("prometheus-parse", &bodies, |body| {
+        let lines = black_box(body).lines().map(|line| Ok(line.to_owned()));
+        black_box(prometheus_parse::Scrape::parse(lines).expect("a sound body"));
+    });
     measure("memcpy", &bodies, {
         let mut copy = vec![0_u8; bodies.iter().map(String::len).max().unwrap_or(0)];
         move |body| black_box(&mut copy[..body.len()]).copy_from_slice(black_box(body.as_bytes()))
