@@ -3,13 +3,17 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Write as _},
+    path::Path,
     time::Duration,
 };
 
 use observer_aggregate::stream::{self, Grouping, Output};
 use serde::Serialize;
 
-use super::{Config, Error, Job, Limits, Problem, write_duration};
+use super::{
+    Config, Error, Group, Job, Limits, Problem, Resolution, Resolver, Target, expand, read_file, read_groups,
+    write_duration,
+};
 
 /// The answer of `observer config check`.
 #[derive(Debug, Serialize)]
@@ -49,8 +53,17 @@ struct Scraped {
     interval: String,
     timeout: String,
     targets: Vec<Place>,
-    files: Vec<String>,
+    files: Vec<Listed>,
     servers: Vec<String>,
+}
+
+/// Files of targets, as they are now.
+#[derive(Debug, Serialize)]
+struct Listed {
+    pattern: String,
+    targets: Vec<Place>,
+    /// Files that cannot be read, and why.
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,18 +142,50 @@ impl Runs {
 
 impl Scraped {
     fn new(job: &Job) -> Self {
-        let place = |target: &super::Target| Place {
-            url: target.url.to_string(),
-            labels: target.labels.iter().cloned().collect(),
-        };
         let files = job.files.iter().flat_map(|sd| &sd.files);
         Self {
             name: job.name.clone(),
             interval: write_duration(job.settings.interval),
             timeout: write_duration(job.settings.timeout),
-            targets: job.targets.iter().map(place).collect(),
-            files: files.map(|path| path.display().to_string()).collect(),
+            targets: job.targets.iter().map(Place::new).collect(),
+            files: files.map(|pattern| Listed::new(pattern, job)).collect(),
             servers: job.servers.iter().map(|sd| sd.url.to_string()).collect(),
+        }
+    }
+}
+
+impl Place {
+    fn new(target: &Target) -> Self {
+        Self { url: target.url.to_string(), labels: target.labels.iter().cloned().collect() }
+    }
+}
+
+impl Listed {
+    fn new(pattern: &Path, job: &Job) -> Self {
+        let mut this =
+            Self { pattern: pattern.display().to_string(), targets: Vec::new(), problems: Vec::new() };
+        let mut resolver = Resolver::default();
+        for path in expand(pattern) {
+            let name = path.display().to_string();
+            let read = read_file(&path).map_err(|error| Said::of(&error).message);
+            match read.and_then(|text| read_groups(&name, &text).map_err(|problem| problem.to_string())) {
+                Ok(groups) => groups.into_iter().for_each(|group| this.add(group, &name, job, &mut resolver)),
+                Err(problem) => this.problems.push(problem),
+            }
+        }
+        this
+    }
+
+    fn add(&mut self, mut group: Group, file: &str, job: &Job, resolver: &mut Resolver) {
+        group.set_label("__meta_filepath", file);
+        for address in &group.targets {
+            match resolver.resolve(job, &group.labels, address).1 {
+                Resolution::Target { target, .. } => self.targets.push(Place::new(&target)),
+                Resolution::Dropped => {}
+                Resolution::Refused(fault) => {
+                    self.problems.push(format!("{file}: target `{address}` is not scraped: {fault}"));
+                }
+            }
         }
     }
 }
@@ -185,8 +230,14 @@ impl Display for Report {
             for Place { url, labels: own } in targets {
                 writeln!(f, "  {url} {{{}}}", labels(own))?;
             }
-            for file in files {
-                writeln!(f, "  targets in {file}")?;
+            for Listed { pattern, targets, problems } in files {
+                writeln!(f, "  {} targets in {pattern}", targets.len())?;
+                for Place { url, labels: own } in targets {
+                    writeln!(f, "    {url} {{{}}}", labels(own))?;
+                }
+                for problem in problems {
+                    writeln!(f, "    left out: {problem}")?;
+                }
             }
             for server in servers {
                 writeln!(f, "  targets from {server}")?;

@@ -204,10 +204,35 @@ scrape_configs:
          limits: 100000 targets, 4000000 series, 200000 a target, 512 MiB of labels, 3 windows\n\
          job `node`: every 5s, at most 5s, 1 static targets\n  \
          http://h:1/metrics {instance=\"h:1\", job=\"node\"}\n  \
-         targets in t/*.yml\n  \
+         0 targets in t/*.yml\n  \
          targets from http://h/list\n"
     );
     let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
     assert_eq!(json["valid"], true);
     assert_eq!(json["jobs"][0]["targets"][0]["labels"]["job"], "node");
+}
+
+#[test]
+fn a_report_reads_the_files_of_targets() {
+    let folder = std::env::temp_dir().join(format!("observer-check-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let write = |file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
+    write("a.yml", "- targets: ['h:1', 'drop:1', 'x/y']\n  labels: {zone: a}\n");
+    write("b.yml", "- target: []\n");
+    let path = folder.join("*.yml").display().to_string();
+    let config = good(&format!(
+        "scrape_configs:\n- job_name: j\n  file_sd_configs: [{{files: ['{path}', '{path}.none.yml']}}]\n  \
+         relabel_configs: [{{source_labels: [__address__], regex: 'drop.*', action: drop}}]\n"
+    ));
+    let shown = report(&Ok((config, Vec::new()))).to_string().replace(&folder.display().to_string(), "F");
+    fs::remove_dir_all(&folder).unwrap();
+    let files = shown.split_once("0 static targets\n").unwrap().1;
+    assert_eq!(
+        files,
+        "  1 targets in F/*.yml\n    \
+         http://h:1/metrics {instance=\"h:1\", job=\"j\", zone=\"a\"}\n    \
+         left out: F/a.yml: target `x/y` is not scraped: `x/y` is not `host:port`\n    \
+         left out: F/b.yml:1:3: unknown key `target`; did you mean `targets`?\n  \
+         0 targets in F/*.yml.none.yml\n"
+    );
 }
