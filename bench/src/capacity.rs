@@ -148,21 +148,32 @@ fn judge(
         ));
     }
     let Some([before, after]) = pages else { return Ok(()) };
-    let passed = |name, label| sum(after, name, label) - sum(before, name, label);
-    let failed =
-        passed("observer_scrapes_total", "") - passed("observer_scrapes_total", "result=\"success\"");
-    if failed > 0.0 {
-        return Err(format!("{failed} scrapes failed"));
+    let causes = failures(before, after);
+    if !causes.is_empty() {
+        return Err(format!("scrapes failed: {}", causes.join(", ")));
     }
-    let refused = passed("observer_scrape_samples_refused_total", "");
-    if refused > 0.0 {
-        return Err(format!("{refused} samples refused"));
+    let refused = |page| sum(page, "observer_scrape_samples_refused_total", "");
+    if refused(after) > refused(before) {
+        return Err(format!("{} samples refused", refused(after) - refused(before)));
     }
     match close_ms {
         Some(close_ms) if close_ms <= limit_ms => Ok(()),
         Some(close_ms) => Err(format!("windows may be closed {close_ms:.1} ms late")),
         None => Err("no window was closed".to_owned()),
     }
+}
+
+/// How many scrapes did not succeed between two pages, by result.
+fn failures(before: &str, after: &str) -> Vec<String> {
+    const NAME: &str = "observer_scrapes_total";
+    let lines = after.lines().filter_map(|line| line.strip_prefix(NAME));
+    let results = lines.filter_map(|line| line.split_once("result=\"")?.1.split_once('"'));
+    let counts = results.map(|(result, _)| {
+        let label = format!("result=\"{result}\"");
+        (result, sum(after, NAME, &label) - sum(before, NAME, &label))
+    });
+    let failed = counts.filter(|(result, count)| *result != "success" && *count > 0.0);
+    failed.map(|(result, count)| format!("{count} {result}")).collect()
 }
 
 /// In milliseconds, the upper bound of the bucket in which P99 of the windows closed between two pages is: the truth is not above it.
@@ -257,6 +268,19 @@ mod tests {
         assert_eq!(close_p99_ms(&page(0, 0, 5), &page(20, 20, 25)), Some(1.0));
         assert_eq!(close_p99_ms(&page(0, 0, 5), &page(0, 0, 25)), Some(f64::INFINITY));
         assert_eq!(close_p99_ms(&page(0, 0, 5), &page(0, 0, 5)), None);
+    }
+
+    #[test]
+    fn failures_are_told_by_their_result() {
+        let page = |ok: u32, late: u32| {
+            format!(
+                "observer_scrapes_total{{result=\"success\"}} {ok}\n\
+                 observer_scrapes_total{{result=\"timeout\"}} {late}\n\
+                 observer_scrapes_total{{result=\"status\"}} 4\n"
+            )
+        };
+        assert_eq!(failures(&page(1, 2), &page(90, 5)), ["3 timeout"]);
+        assert!(failures(&page(1, 2), &page(90, 2)).is_empty());
     }
 
     #[test]

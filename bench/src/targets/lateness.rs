@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// What every scraper is told to keep.
 const INTERVAL_US: u64 = 1_000_000;
-/// How much earlier than its grid a scrape may come before it counts for the second before.
-const EARLY_US: u64 = 100_000;
+/// How much earlier than its grid a scrape may come before it counts for the second before. The first one makes the grid, and
+/// may have been late itself.
+const EARLY_US: u64 = 400_000;
 
 /// The grid of whole seconds that one target's scrapes stand on, from the earliest phase seen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,6 +136,11 @@ mod tests {
     #[test]
     fn an_early_scrape_moves_the_grid() {
         check(&[(500_000, 0, 0, false), (1_450_000, 0, 0, false), (2_500_000, 50_000, 0, false)]);
+    }
+
+    #[test]
+    fn a_late_first_scrape_makes_no_other_late() {
+        check(&[(400_000, 0, 0, false), (1_050_000, 0, 0, false), (2_060_000, 10_000, 0, false)]);
     }
 
     #[test]
