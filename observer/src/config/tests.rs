@@ -233,3 +233,54 @@ fn a_file_that_cannot_be_read_is_named() {
 
 mod own;
 mod prometheus;
+
+/// Everything there is, to be damaged.
+const WHOLE: &str = "\
+global: {scrape_interval: 5s, external_labels: {a: $B}, body_size_limit: 1MB}
+scrape_configs:
+- job_name: j
+  params: {m: [a, 'b']}
+  basic_auth: {username: a, password_file: /x}
+  http_headers: {x-a: {values: [b]}}
+  static_configs: [{targets: ['h:1', \"[::1]:2\"], labels: {__meta_a: é}}]
+  file_sd_configs: [{files: ['t/*.yml'], refresh_interval: 1m}]
+  http_sd_configs: [{url: 'http://h/x'}]
+  relabel_configs:
+  - {source_labels: [__meta_a], regex: '(a+)[^b-d]{2}', target_label: b, replacement: '${1}'}
+  - {action: hashmod, source_labels: [b], modulus: 7, target_label: c}
+aggregate: [{match: 'a{b=~\"c\"}', by: [d], interval: 2s, outputs: [sum, 'quantiles(0.5)'], topk: {k: 1, by: sum}}]
+limits: {series: 1, windows: 3, arena_bytes: 1KiB}
+server: {listen: '127.0.0.1:1', linger: 1s}
+";
+
+#[test]
+fn whatever_is_in_a_file_is_read_or_an_error_with_its_place() {
+    const BYTES: &[u8] = b"{}[]:,'\"-#&*!|>%@` \n\t\\0a\xc3\xa9~?<";
+    assert!(read(WHOLE).is_ok());
+    let mut seed = 1_u64;
+    let mut below = |n: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % n
+    };
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..3000 {
+        let mut bytes = WHOLE.as_bytes().to_vec();
+        for _ in 0..=below(3) {
+            let at = below(bytes.len());
+            match below(4) {
+                0 => bytes[at] = BYTES[below(BYTES.len())],
+                1 => bytes.insert(at, BYTES[below(BYTES.len())]),
+                2 => drop(bytes.drain(at..(at + 1 + below(20)).min(bytes.len()))),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        match read(&String::from_utf8_lossy(&bytes)) {
+            Ok(_) => good += 1,
+            Err(problem) => {
+                bad += 1;
+                assert!(problem.line > 0 && problem.column > 0 && !problem.message.is_empty(), "{problem:?}");
+            }
+        }
+    }
+    assert!(good > 100 && bad > 100, "{good} {bad}");
+}

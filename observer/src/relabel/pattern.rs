@@ -272,6 +272,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn whatever_is_written_is_an_expression_or_an_error() {
+        const PIECES: [&str; 24] = [
+            "\\",
+            "Q",
+            "E",
+            "[",
+            "]",
+            "^",
+            "{",
+            "}",
+            "1",
+            ",",
+            "a",
+            "é",
+            "(",
+            ")",
+            "|",
+            "*",
+            "+",
+            "?",
+            ":",
+            "-",
+            "&",
+            "d",
+            "[:alpha:]",
+            "<",
+        ];
+        let mut seed = 1_u64;
+        let mut good = 0;
+        for _ in 0..2000 {
+            let mut text = String::new();
+            for _ in 0..6 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push_str(PIECES[usize::try_from(seed >> 33).unwrap() % PIECES.len()]);
+            }
+            good += u32::from(Pattern::new(&text).is_ok());
+        }
+        assert!(good > 100, "{good}");
+    }
+
     #[track_caller]
     fn expands(pattern: &str, text: &str, template: &str, expected: &str) {
         let pattern = Pattern::new(pattern).unwrap();
