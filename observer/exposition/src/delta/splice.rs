@@ -25,6 +25,8 @@ pub(super) struct Context<'b> {
     everything: bool,
     /// The records of the old layout that have lines before their sample's.
     commented: Vec<u32>,
+    /// How many of these may still be looked at; a body in another order would have them looked at again and again.
+    patience: usize,
     declared: Declared<'b>,
     /// Records of the new layout whose metadata is in `declared`.
     replayed: usize,
@@ -33,8 +35,10 @@ pub(super) struct Context<'b> {
 impl<'b> Context<'b> {
     pub(super) fn new(old: &Layout, hash: Hash) -> Self {
         let is_commented = |&record: &u32| has_comment(&old.text[old.start(record as usize)..]);
-        let commented = (0..old.records() as u32).filter(is_commented).collect();
-        Self { touched: Vec::new(), everything: false, commented, declared: Declared::new(hash), replayed: 0 }
+        let commented: Vec<u32> = (0..old.records() as u32).filter(is_commented).collect();
+        let patience = commented.len() * 2 + TOUCHED;
+        let declared = Declared::new(hash);
+        Self { touched: Vec::new(), everything: false, commented, patience, declared, replayed: 0 }
     }
 
     fn touch(&mut self, name: Cow<'b, str>) {
@@ -53,6 +57,10 @@ impl<'b> Context<'b> {
             let record = self.commented[at] as usize;
             if record >= end || self.everything {
                 return;
+            }
+            match self.patience.checked_sub(1) {
+                Some(less) => self.patience = less,
+                None => self.everything = true,
             }
             let key = &old.text[old.start(record)..old.tails[record] as usize];
             for event in text::Text::new(&key[..key.len() - old.series(&old.text, record).len()]) {

@@ -156,3 +156,13 @@ fn memory_is_the_text_and_a_little() {
     delta.clear();
     assert_eq!(delta.memory_bytes(), 0);
 }
+
+#[test]
+fn another_order_of_many_commented_lines_is_no_other_layout() {
+    let lines: Vec<String> = (0..500).map(|i| format!("# {i}\na{{x=\"{i}\"}} {i}\n")).collect();
+    let moved: String = (0..500).map(|i| lines[i * 7 % 500].as_str()).collect();
+    let (log, stats, gone) = read(&[&lines.concat(), &moved, &lines.concat()]);
+    let told: Vec<_> = (0..500).map(|i| (i, f64::from(i), None)).collect();
+    assert_eq!((log.asked.len(), log.told), (500, told));
+    assert!(!stats.layout_changed && gone.is_empty());
+}
