@@ -31,6 +31,8 @@ impl Drop for File {
 fn check(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let output = Command::new(observer::binary())
         .args(["config", "check"])
+        // Where the tests find the agent is no variable of the agent.
+        .env_remove("OBSERVER_BIN")
         .args(args)
         .envs(variables.iter().copied())
         .output()

@@ -385,6 +385,12 @@ impl Block {
         });
         self.scattered = false;
         self.changes += 1;
+        // The last chunk of each of many targets would keep as much again as it needs.
+        if let Some(chunk) = layout.chunks.last_mut().and_then(Arc::get_mut)
+            && chunk.capacity() > chunk.len() + CHUNK / 64
+        {
+            chunk.shrink_to(chunk.len() + CHUNK / 64);
+        }
     }
 
     /// Brings the series of each family together, before a window takes them.
