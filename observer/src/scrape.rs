@@ -249,7 +249,11 @@ impl Live {
         for (_, gone) in before {
             gone.task.abort();
             // A scrape that is being decoded ends first; there is no other behind it.
-            gone.core.lock().end();
+            let mut core = gone.core.lock();
+            core.end();
+            // What it has counted goes with it, and the sum must not fall.
+            set.changes += core.block.changes();
+            drop(core);
             set.leaving.push(gone.core);
         }
         set.changes += 1;
