@@ -42,10 +42,11 @@ pub(crate) fn run(connects: u64) -> Result<()> {
         let whose = if ours.contains(&cost.id) { "observer" } else { tool.unwrap_or("empty") };
         println!("| {whose} | {} | {} | {:.0} |", cost.name, cost.runs, cost.ns());
     }
-    if let Some(state) = costs.iter().find(|cost| ours.contains(&cost.id) && cost.name == "state") {
-        let verdict = if state.ns() <= GOAL_NS { "met" } else { "missed" };
-        println!("\na state change: {:.0} ns, goal <= {GOAL_NS}: {verdict}", state.ns());
-    }
+    // Two programs see every change; the second does nothing if the first was free.
+    let of_changes = costs.iter().filter(|cost| ours.contains(&cost.id) && cost.name.starts_with("state"));
+    let both: f64 = of_changes.map(programs::Cost::ns).sum();
+    let verdict = if both <= GOAL_NS { "met" } else { "missed" };
+    println!("\na state change, both programs: {both:.0} ns, goal <= {GOAL_NS}: {verdict}");
     agent.stop()?;
     println!("after {}", machine::load_average());
     Ok(())
