@@ -89,6 +89,7 @@ struct Counters {
     duplicates: Counter,
     over_limit: Counter,
     over_budget: Counter,
+    too_long: Counter,
 }
 
 impl Counters {
@@ -106,6 +107,7 @@ impl Counters {
             duplicates: refused("duplicate"),
             over_limit: refused("sample_limit"),
             over_budget: refused("series_limit"),
+            too_long: refused("labels_too_long"),
         }
     }
 }

@@ -53,7 +53,7 @@ rows! { AGENT_ROWS:
         "Scrapes by result: success, connect, timeout, protocol, status, too_large, malformed, skipped.";
     SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
-    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent; told when the series comes, not every second).";
+    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), labels_too_long (64 KiB for all labels of a series); the last two are told when the series comes, not every second.";
     PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],
         "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type).";
     HTTP_CONNECTIONS_REFUSED = Counter "observer_http_connections_refused", [], "Connections to the agent's own HTTP server that were over its limit.";

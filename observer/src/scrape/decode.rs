@@ -60,6 +60,8 @@ pub(super) struct Counts {
     pub(super) duplicates: usize,
     /// Series for which there was no room.
     pub(super) over_budget: usize,
+    /// Series whose labels are longer than any may have.
+    pub(super) too_long: usize,
 }
 
 /// Why a body is refused.
@@ -264,6 +266,7 @@ impl Keeper {
             return Some(slot);
         }
         let Some(slot) = block.add(head, suffix, &labels) else {
+            counts.too_long += 1;
             self.release(1);
             return None;
         };

@@ -220,9 +220,10 @@ impl Worker {
     }
 
     fn counted(&self, report: Report, counts: Counts) -> Report {
-        let Counts { scraped, kept, added, duplicates, over_budget } = counts;
+        let Counts { scraped, kept, added, duplicates, over_budget, too_long } = counts;
         self.counters.duplicates.inc_by(duplicates as u64);
         self.counters.over_budget.inc_by(over_budget as u64);
+        self.counters.too_long.inc_by(too_long as u64);
         self.counters.body_bytes.inc_by(self.body.len() as u64);
         Report { scraped, kept, added, body_bytes: self.body.len() as f64, ..report }
     }

@@ -114,8 +114,14 @@ fn a_sample_that_its_type_cannot_have_is_a_family_of_its_own() {
 fn series_are_counted_against_the_body_before() {
     let mut core = core(Settings::default());
     let mut counts = |body: &str| core.decode(body.as_bytes(), Dialect::Text).unwrap();
-    let expected =
-        |scraped, kept, added, duplicates| Counts { scraped, kept, added, duplicates, over_budget: 0 };
+    let expected = |scraped, kept, added, duplicates| Counts {
+        scraped,
+        kept,
+        added,
+        duplicates,
+        over_budget: 0,
+        too_long: 0,
+    };
     assert_eq!(counts("a 1\nb 1\na 2\n"), expected(3, 2, 2, 1));
     assert_eq!(counts("a 2\nc 1\n"), expected(2, 2, 1, 0));
 }
@@ -205,6 +211,14 @@ fn a_target_may_hold_so_many_series_and_no_more() {
     let mut core = core_with(Job::default(), Arc::new(Budget::new(100, 1)));
     let counts = core.decode(b"a 1\nb 1\n", Dialect::Text).unwrap();
     assert_eq!((counts.kept, counts.over_budget), (1, 1));
+}
+
+#[test]
+fn labels_that_are_too_long_are_counted() {
+    let mut core = core(Settings::default());
+    let body = format!("a{{x=\"{}\"}} 1\nb 1\n", "y".repeat(70_000));
+    let counts = core.decode(body.as_bytes(), Dialect::Text).unwrap();
+    assert_eq!((counts.scraped, counts.kept, counts.too_long), (2, 1, 1));
 }
 
 #[test]
