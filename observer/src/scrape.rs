@@ -35,7 +35,7 @@ use self::{
 use crate::{
     clock,
     config::{Job, Limits, ScrapeTarget, Target},
-    telemetry::Telemetry,
+    telemetry::{Telemetry, set_count},
     window::{Dropped, TargetList, TargetSnapshot},
 };
 
@@ -259,7 +259,7 @@ impl Live {
             set.leaving.push(gone.core);
         }
         set.changes += 1;
-        telemetry.scrape_targets.set(i64::try_from(set.active.len()).unwrap_or(i64::MAX));
+        set_count(&telemetry.scrape_targets, set.active.len());
     }
 
     fn start(

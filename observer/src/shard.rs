@@ -23,7 +23,6 @@ use observer_aggregate::{
     tcp::Table,
     window::{Pool, Source, Window},
 };
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 
 use crate::{
@@ -32,7 +31,7 @@ use crate::{
     decode::{self, Record},
     node::Node,
     scrape::{Progress, Scraper},
-    telemetry::{Reader, Telemetry},
+    telemetry::{Reader, Telemetry, set_count},
 };
 use kernel::Families;
 use listen::Listeners;
@@ -137,7 +136,7 @@ struct Capture {
 impl Shard {
     fn new(parts: Parts) -> Self {
         let Parts { capture, node, telemetry, scraper, windows, pool, rules, commands, groups } = parts;
-        telemetry.tcp_groups_limit.set(i64::try_from(groups).unwrap_or(i64::MAX));
+        set_count(&telemetry.tcp_groups_limit, groups);
         let capture = capture.map(|(programs, ring)| Capture {
             programs,
             ring,
@@ -291,12 +290,9 @@ impl Shard {
 
     fn note_rules(&self) {
         let Some(rules) = &self.rules else { return };
-        let set = |gauge: Gauge, n: usize| {
-            gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
-        };
         for rule in rules.rules() {
-            set(self.telemetry.rule_groups.with([rule.name]), rule.groups);
-            set(self.telemetry.rule_groups_limit.with([rule.name]), rule.max_groups);
+            set_count(&self.telemetry.rule_groups.with([rule.name]), rule.groups);
+            set_count(&self.telemetry.rule_groups_limit.with([rule.name]), rule.max_groups);
             let series = |what| self.telemetry.rule_series_turned_away.with([rule.name, what]);
             series("folded").inner().store(rule.folded, Relaxed);
             series("refused").inner().store(rule.refused, Relaxed);
@@ -309,23 +305,20 @@ impl Shard {
     }
 
     fn note_memory(&self) {
-        let set = |gauge: &Gauge, n: usize| {
-            gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
-        };
         let Telemetry {
             arena_used, arena_capacity, pool_capacity, pool_in_use, series, series_limit, ..
         } = &*self.telemetry;
         let (used, limit) = self.scraper.series();
-        set(series, used);
-        set(series_limit, limit);
+        set_count(series, used);
+        set_count(series_limit, limit);
         let blocks =
             [&self.node_block, &self.own_block].into_iter().chain(self.capture.iter().map(|c| &c.block));
         let (own_used, own_reserved) = blocks.map(Block::memory).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let (used, reserved) = self.scraper.memory();
-        set(arena_used, own_used + used);
-        set(arena_capacity, own_reserved + reserved + self.pool.memory_bytes());
-        set(pool_capacity, self.pool.capacity());
-        set(pool_in_use, self.pool.in_use());
+        set_count(arena_used, own_used + used);
+        set_count(arena_capacity, own_reserved + reserved + self.pool.memory_bytes());
+        set_count(pool_capacity, self.pool.capacity());
+        set_count(pool_in_use, self.pool.in_use());
         let (hits, misses) = self.pool.hits_and_misses();
         self.telemetry.pool_hits.inner().store(hits, Relaxed);
         self.telemetry.pool_misses.inner().store(misses, Relaxed);
@@ -424,7 +417,7 @@ impl Capture {
         }
         let sockets = totals.swept.saturating_sub(self.totals.swept);
         telemetry.sweep_sockets.set(i64::try_from(sockets).unwrap_or(i64::MAX));
-        telemetry.tcp_groups.set(i64::try_from(self.table.len()).unwrap_or(i64::MAX));
+        set_count(&telemetry.tcp_groups, self.table.len());
         telemetry.tcp_groups_folded.inner().store(self.table.folded(), Relaxed);
         let sum = |of: &Totals| (of.offered.iter().sum::<u64>(), of.ring_full.iter().sum::<u64>());
         let ((offered, full), (offered_before, full_before)) = (sum(totals), sum(&self.totals));

@@ -218,6 +218,11 @@ impl Reader {
     }
 }
 
+/// Sets a gauge to how many there are.
+pub(crate) fn set_count(gauge: &Gauge, n: usize) {
+    gauge.set(i64::try_from(n).unwrap_or(i64::MAX));
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these guard is valid after every single step, so a panic elsewhere leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,39 +1,12 @@
 //! What is read again does not allocate.
 
+#[path = "../../aggregate/tests/support/allocations.rs"]
+mod allocations;
 #[path = "support/bodies.rs"]
 mod bodies;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
-
 use bodies::{NODE_0, NODE_1, PROMETHEUS};
 use observer_exposition::{Delta, Dialect, FamilyInfo, Sample, Sink};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, and how often this thread asked it.
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps to the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to the same contract, and `place` came from `alloc`.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 #[derive(Default)]
 struct Slots {
@@ -56,19 +29,19 @@ impl Sink for Slots {
 fn allocations(dialect: Dialect, bodies: &[&str]) -> u64 {
     let (mut delta, mut slots) = (Delta::new(dialect), Slots::default());
     delta.decode(bodies[0].as_bytes(), &mut slots).unwrap();
-    let before = ALLOCATIONS.get();
+    let before = allocations::count();
     for body in bodies.iter().cycle().take(bodies.len() * 30) {
         let stats = delta.decode(body.as_bytes(), &mut slots).unwrap();
         assert!(!stats.layout_changed && stats.samples > 0);
     }
-    ALLOCATIONS.get() - before
+    allocations::count() - before
 }
 
 #[test]
 fn the_counter_counts() {
-    let before = ALLOCATIONS.get();
+    let before = allocations::count();
     drop(std::hint::black_box(Vec::<u8>::with_capacity(100)));
-    assert_eq!(ALLOCATIONS.get() - before, 1);
+    assert_eq!(allocations::count() - before, 1);
 }
 
 #[test]

@@ -148,7 +148,7 @@ impl Core {
 
     /// Ends a scrape that failed: the target's series end, but for those about the scrape itself.
     pub(super) fn fail(&mut self, report: &Report) {
-        // Touched before: what comes is no series of the target's, and it stays gone.
+        // Not touched: what is written are no series of the target's, and it stays gone.
         if !self.ended {
             self.block.end_all();
             self.synthetic.write(report, &mut self.block);

@@ -18,7 +18,7 @@ pub(crate) use self::resolved::Targets;
 use self::{file::Files, http::List, resolved::Found};
 use crate::{
     config::{Group, Job},
-    telemetry::Telemetry,
+    telemetry::{Telemetry, set_count},
 };
 
 /// How often files are looked at. A `stat` costs microseconds, and works where notifications do not: over networks, through the
@@ -117,7 +117,7 @@ async fn resolve(
 
 fn count(telemetry: &Telemetry, targets: &Targets) {
     for (state, count) in targets.states() {
-        telemetry.discovered_targets.with([state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        set_count(&telemetry.discovered_targets.with([state]), count);
     }
 }
 
