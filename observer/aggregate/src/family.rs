@@ -45,6 +45,8 @@ pub enum Suffix {
     GSum,
     /// `_gcount`
     GCount,
+    /// None: the sample is a native histogram, see [`crate::native`].
+    Native,
 }
 
 /// One sample of a family.
@@ -80,7 +82,7 @@ impl Suffix {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::None => "",
+            Self::None | Self::Native => "",
             Self::Total => "_total",
             Self::Bucket => "_bucket",
             Self::Sum => "_sum",

@@ -3,6 +3,7 @@
 
 pub mod family;
 pub mod histogram;
+pub mod native;
 pub mod rules;
 pub mod series;
 pub mod stream;

@@ -121,7 +121,8 @@ impl Members {
         self.slots.resize(self.slots.len().max(layout.slots()), NOBODY);
         let mut there = vec![false; self.slots.len()];
         for (head, slots) in layout.families() {
-            for &slot in slots {
+            // A native histogram has no number that an output could be made of.
+            for &slot in slots.iter().filter(|slot| layout.suffix(**slot) != Suffix::Native) {
                 let (at, birth) = (slot as usize, layout.birth(slot));
                 there[at] = true;
                 if self.slots[at].birth != birth {

@@ -6,7 +6,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc,
@@ -14,7 +14,10 @@ use std::{
     },
 };
 
-use crate::family::{Family, Kind, Sample, Suffix};
+use crate::{
+    family::{Family, Kind, Sample, Suffix},
+    native::Native,
+};
 
 /// Marks the end of a series: the NaN with which Prometheus says that there are no more samples
 /// (`model/value/value.go`, `StaleNaN`).
@@ -160,6 +163,8 @@ pub struct Block {
     values: Vec<f64>,
     /// By slot; empty as long as no sample brings a time of its own.
     times: Vec<i64>,
+    /// Of the slots whose suffix is [`Suffix::Native`].
+    natives: BTreeMap<u32, Native>,
     free: Vec<u32>,
     /// Series that have ended and whose end no window has told yet, by the hash of what they are.
     ending: HashMap<u64, u32>,
@@ -218,6 +223,11 @@ impl Block {
     #[must_use]
     pub fn times(&self) -> &[i64] {
         &self.times
+    }
+
+    /// The native histograms, by slot.
+    pub fn natives(&self) -> impl Iterator<Item = (u32, &Native)> {
+        self.natives.iter().map(|(slot, native)| (*slot, native))
     }
 
     /// Whether a series of the family of that name has a value.
@@ -356,6 +366,13 @@ impl Block {
         }
     }
 
+    /// The value of a series that is a native histogram, to be written over; what stands there is from the last reading. The
+    /// slot's own value becomes `count`.
+    pub fn set_native(&mut self, slot: u32, count: f64) -> &mut Native {
+        self.set(slot, count);
+        self.natives.entry(slot).or_default()
+    }
+
     /// Ends all series for now: their source is not there. They keep their slots.
     pub fn end_all(&mut self) {
         for &slot in self.layout.order() {
@@ -417,6 +434,7 @@ impl Block {
         for &slot in &ended {
             self.dead += usize::from(layout.series[slot as usize].len);
             self.values[slot as usize] = ABSENT;
+            self.natives.remove(&slot);
         }
         let mut gone = vec![false; layout.series.len()];
         for &slot in &ended {
@@ -524,7 +542,7 @@ fn identity(head: u32, suffix: Suffix, labels: &str) -> u64 {
     hasher.finish()
 }
 
-/// A block's series and values as families, for whoever wants them one by one.
+/// A block's series and values as families, for whoever wants them one by one. Without native histograms.
 #[must_use]
 pub fn families(layout: &Layout, values: &[f64], times: &[i64]) -> Vec<Family> {
     let sample = |slot: &u32| {
@@ -537,7 +555,9 @@ pub fn families(layout: &Layout, values: &[f64], times: &[i64]) -> Vec<Family> {
         }
     };
     let family = |(head, slots): (&Head, &[u32])| {
-        let present = slots.iter().filter(|slot| is_present(values[**slot as usize]));
+        let present = slots
+            .iter()
+            .filter(|slot| layout.suffix(**slot) != Suffix::Native && is_present(values[**slot as usize]));
         Family {
             name: head.name.to_string().into(),
             kind: head.kind,

@@ -1,8 +1,11 @@
 //! Closed windows: what every source had at a whole second, shared by all readers and used again when the last has let go.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use crate::series::{Block, Layout};
+use crate::{
+    native::Native,
+    series::{Block, Layout},
+};
 
 /// Where series come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +51,9 @@ pub struct Window {
     parts: Vec<Part>,
     values: Vec<f64>,
     times: Vec<i64>,
+    /// By part and slot. What lies behind `native` is memory to be used again.
+    natives: Vec<(u32, Native)>,
+    native: usize,
 }
 
 #[derive(Debug)]
@@ -58,6 +64,7 @@ struct Part {
     layout: Arc<Layout>,
     values: usize,
     times: Option<usize>,
+    natives: Range<usize>,
     fresh: bool,
 }
 
@@ -66,21 +73,34 @@ struct Part {
 pub struct View<'w> {
     /// Where it comes from.
     pub source: Source,
+    /// A number that no other block of the process has.
+    pub block: u64,
     /// Its series.
     pub layout: &'w Arc<Layout>,
     /// Their values by slot; see [`crate::series::is_present`].
     pub values: &'w [f64],
     /// Their own times by slot, in milliseconds since the Unix epoch; empty if none has one.
     pub times: &'w [i64],
+    /// Its native histograms by slot, slots rising. What one was worth when its series ended stays here: the value decides.
+    pub natives: &'w [(u32, Native)],
     /// Whether the values came in this window; otherwise they are those of an earlier one.
     pub fresh: bool,
+}
+
+impl<'w> View<'w> {
+    /// The native histogram of a slot whose suffix says that it has one.
+    #[must_use]
+    pub fn native(&self, slot: u32) -> Option<&'w Native> {
+        let at = self.natives.binary_search_by_key(&slot, |(slot, _)| *slot).ok()?;
+        Some(&self.natives[at].1)
+    }
 }
 
 impl Window {
     /// Forgets what the window held. It keeps its memory.
     pub fn begin(&mut self, end_ms: i64, complete: bool) {
-        let Self { end_ms: end, complete: whole, serial: _, parts, values, times } = self;
-        (*end, *whole) = (end_ms, complete);
+        let Self { end_ms: end, complete: whole, serial: _, parts, values, times, natives: _, native } = self;
+        (*end, *whole, *native) = (end_ms, complete, 0);
         parts.clear();
         values.clear();
         times.clear();
@@ -90,12 +110,24 @@ impl Window {
     pub fn take(&mut self, source: Source, block: &mut Block) {
         block.settle();
         let times = (!block.times().is_empty()).then_some(self.times.len());
+        let natives = self.native;
+        for (slot, native) in block.natives() {
+            match self.natives.get_mut(self.native) {
+                Some((at, copy)) => {
+                    *at = slot;
+                    copy.clone_from(native);
+                }
+                None => self.natives.push((slot, native.clone())),
+            }
+            self.native += 1;
+        }
         self.parts.push(Part {
             source,
             block: block.id(),
             layout: Arc::clone(block.layout()),
             values: self.values.len(),
             times,
+            natives: natives..self.native,
             fresh: block.is_fresh(),
         });
         self.values.extend_from_slice(block.values());
@@ -105,9 +137,11 @@ impl Window {
 
     /// The blocks, in the order in which they were taken.
     pub fn views(&self) -> impl Iterator<Item = View<'_>> {
-        self.parts.iter().map(|Part { source, layout, values, times, fresh, .. }| View {
+        self.parts.iter().map(|Part { source, block, layout, values, times, natives, fresh }| View {
             source: *source,
+            block: *block,
             layout,
+            natives: &self.natives[natives.clone()],
             values: &self.values[*values..values + layout.slots()],
             times: times.map_or(&[], |times| &self.times[times..times + layout.slots()]),
             fresh: *fresh,
@@ -134,8 +168,10 @@ impl Window {
     }
 
     fn memory_bytes(&self) -> usize {
-        let Self { parts, values, times, .. } = self;
-        parts.capacity() * size_of::<Part>() + (values.capacity() + times.capacity()) * size_of::<f64>()
+        let Self { parts, values, times, natives, .. } = self;
+        parts.capacity() * size_of::<Part>()
+            + (values.capacity() + times.capacity()) * size_of::<f64>()
+            + natives.iter().map(|(_, native)| native.memory_bytes()).sum::<usize>()
     }
 }
 

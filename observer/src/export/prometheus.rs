@@ -58,7 +58,9 @@ impl<'a> Page<'a> {
         let mut page = Self::default();
         for View { layout, values, times, .. } in views {
             for (head, slots) in layout.families() {
-                let present = slots.iter().filter(|slot| is_present(values[**slot as usize]));
+                let present = slots.iter().filter(|slot| {
+                    layout.suffix(**slot) != Suffix::Native && is_present(values[**slot as usize])
+                });
                 page.add(
                     head,
                     present.map(|slot| Line {
@@ -247,7 +249,7 @@ const fn is_foreign_to_text(suffix: Suffix) -> bool {
 
 fn full_name(name: &str, suffix: Suffix) -> Cow<'_, str> {
     match suffix {
-        Suffix::None => Cow::Borrowed(name),
+        Suffix::None | Suffix::Native => Cow::Borrowed(name),
         _ => Cow::Owned(format!("{name}{}", suffix.as_str())),
     }
 }

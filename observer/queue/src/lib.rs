@@ -1,0 +1,1 @@
+//! A bounded queue of request bodies that outlives its process.
