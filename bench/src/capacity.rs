@@ -196,7 +196,7 @@ fn close_p99_ms(before: &str, after: &str) -> Option<f64> {
 }
 
 /// All samples of a name whose labels hold `label`.
-fn sum(page: &str, name: &str, label: &str) -> f64 {
+pub(crate) fn sum(page: &str, name: &str, label: &str) -> f64 {
     let values = page.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let labels = series.strip_prefix(name)?;

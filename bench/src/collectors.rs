@@ -176,7 +176,7 @@ impl Collector {
 }
 
 /// What `cargo xtask setup --bench` unpacked, or else the one that the machine has.
-fn newest(program: &str) -> PathBuf {
+pub(crate) fn newest(program: &str) -> PathBuf {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/peers/usr/bin").join(program);
     if unpacked.is_file() { unpacked } else { program.into() }
 }
@@ -215,7 +215,7 @@ fn limits(targets: &TargetsArgs) -> String {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     Ok(listener.local_addr()?.port())
 }

@@ -7,6 +7,7 @@ mod capacity;
 mod churn;
 mod clock;
 mod collectors;
+mod fan_in;
 mod figures;
 mod holder;
 mod http;
@@ -31,6 +32,7 @@ use std::{error::Error, process::ExitCode};
 use clap::Parser as _;
 
 use capacity::CapacityArgs;
+use fan_in::FanInArgs;
 use memory::SoakArgs;
 use scrape_load::Measure;
 use targets::TargetsArgs;
@@ -104,6 +106,8 @@ enum Command {
     Memory(Measure),
     /// Memory over time, with series that come and go.
     Soak(SoakArgs),
+    /// Many agents into one real receiver: steady, and after an outage.
+    FanIn(FanInArgs),
     /// Handing a unit of work to another thread, by several queues.
     Queue,
     /// What `sweep` starts several of.
@@ -151,6 +155,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Capacity(args) => capacity::run(&args),
         Command::Memory(measure) => memory::run(&measure),
         Command::Soak(args) => memory::soak(&args),
+        Command::FanIn(args) => fan_in::run(&args),
         Command::Queue => queue::run(),
         Command::Hold { connections, active } => holder::run(connections, active),
     }
