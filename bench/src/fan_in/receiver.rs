@@ -92,7 +92,7 @@ impl Receiver {
             Kind::VictoriaMetrics => {
                 command.arg(format!("-storageDataPath={dir}/data")).arg(format!("-httpListenAddr={listen}"));
                 // Answers are asked for right after what they are about.
-                command.args(["-search.latencyOffset=0s", "-search.disableCache", "-retentionPeriod=1d"]);
+                command.args(["-search.latencyOffset=1ms", "-search.disableCache", "-retentionPeriod=1d"]);
             }
             Kind::Prometheus => {
                 let config = self.dir.join("prometheus.yml");
