@@ -69,12 +69,10 @@ impl Readings {
         }
     }
 
-    /// Puts the next histogram of a family in its classic form.
+    /// Puts the next histogram of a family, in both forms.
     pub(crate) fn put_histogram(&mut self, family: usize, labels: &ClassicLabels, histogram: &Histogram) {
         let (samples, row) = (&mut self.families[family].samples, &mut self.rows[family]);
-        samples.truncate(row.filled);
-        histogram.to_samples(labels, samples);
-        row.filled = samples.len();
+        row.filled = histogram.to_samples(labels, samples, row.filled);
     }
 
     /// Ends a reading: what it did not put again is gone.
@@ -95,7 +93,13 @@ impl Readings {
 
     fn put_with(&mut self, family: usize, labels: &str, value: impl FnOnce(Option<f64>) -> f64) {
         let (samples, row) = (&mut self.families[family].samples, &mut self.rows[family]);
-        let make = |value| Sample { suffix: row.suffix, labels: labels.into(), value, timestamp_ms: None };
+        let make = |value| Sample {
+            suffix: row.suffix,
+            labels: labels.into(),
+            value,
+            timestamp_ms: None,
+            native: None,
+        };
         match samples.get_mut(row.filled) {
             Some(sample) if &*sample.labels == labels => sample.value = value(Some(sample.value)),
             Some(sample) => *sample = make(value(None)),

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use crate::native::Native;
+
 /// A metric's type, in the terms of OpenMetrics 1.0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -60,6 +62,8 @@ pub struct Sample {
     pub value: f64,
     /// Milliseconds since the Unix epoch, if the source gave the sample a time of its own.
     pub timestamp_ms: Option<i64>,
+    /// What a sample with [`Suffix::Native`] is worth, and only such a one. Its `value` is the count then.
+    pub native: Option<Box<Native>>,
 }
 
 /// A family: one name, one type, one help text, and its samples in the order of their source.

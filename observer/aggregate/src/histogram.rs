@@ -135,19 +135,27 @@ impl Histogram {
         Some(interpolate(last, 1.0))
     }
 
-    /// Appends the classic form: cumulative buckets, the sum in seconds, the count.
-    pub fn to_samples(&self, labels: &ClassicLabels, out: &mut Vec<Sample>) {
+    /// Writes the classic form (cumulative buckets, the sum in seconds, the count) and the native one over the samples from
+    /// `at` on, and returns the place behind them. Samples of the same histogram keep their memory.
+    pub fn to_samples(&self, labels: &ClassicLabels, out: &mut Vec<Sample>, mut at: usize) -> usize {
+        let mut put = |suffix, labels, value| {
+            put(out, at, suffix, labels, value);
+            at += 1;
+        };
         let mut cumulative = 0;
         let mut from = 0;
         for (&(bucket, _), labels) in CLASSIC.iter().zip(&labels.buckets) {
             cumulative += self.buckets[from..=bucket].iter().sum::<u64>();
             from = bucket + 1;
-            out.push(sample(Suffix::Bucket, labels, cumulative as f64));
+            put(Suffix::Bucket, labels, cumulative as f64);
         }
         let count = cumulative + self.buckets[from..].iter().sum::<u64>();
-        out.push(sample(Suffix::Bucket, &labels.buckets[CLASSIC.len()], count as f64));
-        out.push(sample(Suffix::Sum, &labels.plain, self.sum_ns as f64 / 1e9));
-        out.push(sample(Suffix::Count, &labels.plain, count as f64));
+        put(Suffix::Bucket, &labels.buckets[CLASSIC.len()], count as f64);
+        put(Suffix::Sum, &labels.plain, self.sum_ns as f64 / 1e9);
+        put(Suffix::Count, &labels.plain, count as f64);
+        put(Suffix::Native, &labels.plain, count as f64);
+        out[at - 1].native.get_or_insert_default().take(self);
+        at
     }
 }
 
@@ -176,8 +184,19 @@ fn interpolate(bucket: usize, share: f64) -> f64 {
     }
 }
 
-fn sample(suffix: Suffix, labels: &Arc<str>, value: f64) -> Sample {
-    Sample { suffix, labels: Arc::clone(labels), value, timestamp_ms: None }
+fn put(out: &mut Vec<Sample>, at: usize, suffix: Suffix, labels: &Arc<str>, value: f64) {
+    match out.get_mut(at) {
+        Some(sample) => {
+            if !Arc::ptr_eq(&sample.labels, labels) {
+                sample.labels = Arc::clone(labels);
+            }
+            (sample.suffix, sample.value) = (suffix, value);
+            sample.native = sample.native.take().filter(|_| suffix == Suffix::Native);
+        }
+        None => {
+            out.push(Sample { suffix, labels: Arc::clone(labels), value, timestamp_ms: None, native: None });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,8 +270,13 @@ mod tests {
     fn classic_form_counts_each_duration_once_at_its_bound() {
         let mut samples = Vec::new();
         // 2^-10 s to the nanosecond, one more, and two that only `+Inf` holds.
-        histogram(&[976_562, 976_563, 64_000_000_001, u64::from(u32::MAX) * 1_000])
-            .to_samples(&ClassicLabels::new(r#"port="80""#.into()), &mut samples);
+        histogram(&[976_562, 976_563, 64_000_000_001, u64::from(u32::MAX) * 1_000]).to_samples(
+            &ClassicLabels::new(r#"port="80""#.into()),
+            &mut samples,
+            0,
+        );
+        let native = samples.pop().and_then(|sample| sample.native).expect("the last one is native");
+        assert_eq!((native.count, native.sum), (4.0, 4358.969248126));
         let text: Vec<String> = samples
             .iter()
             .map(|sample| format!("{}{{{}}} {}", sample.suffix.as_str(), sample.labels, sample.value))

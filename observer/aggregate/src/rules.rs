@@ -255,6 +255,7 @@ mod tests {
             labels: (*labels).into(),
             value: *value,
             timestamp_ms: None,
+            native: None,
         };
         Family {
             name: "m".into(),

@@ -258,12 +258,14 @@ impl Block {
         let fixed = |n: usize| n * (size_of::<Series>() + size_of::<u32>() + size_of::<f64>());
         let text: usize = self.layout.chunks.iter().map(|chunk| chunk.len()).sum();
         let times = size_of_val(&*self.times);
-        let used = fixed(order.len()) + text - self.dead.min(text) + times;
+        let natives: usize = self.natives.values().map(Native::memory_bytes).sum();
+        let used = fixed(order.len()) + text - self.dead.min(text) + times + natives;
         let reserved = series.capacity() * size_of::<Series>()
             + order.capacity() * size_of::<u32>()
             + heads.capacity() * size_of::<Arc<Head>>()
             + self.values.capacity() * size_of::<f64>()
             + self.times.capacity() * size_of::<i64>()
+            + natives
             + self.layout.text_bytes();
         (used, reserved)
     }
@@ -491,7 +493,7 @@ impl Block {
         for family in families {
             let Family { name, kind, help, unit, samples } = family.borrow();
             let head = self.family(name, *kind, help, unit);
-            for Sample { suffix, labels, value, timestamp_ms } in samples {
+            for Sample { suffix, labels, value, timestamp_ms, native } in samples {
                 let identity = identity(head, *suffix, labels);
                 let slot = match known.remove(&identity) {
                     Some(slot) => Some(slot),
@@ -500,6 +502,9 @@ impl Block {
                 if let Some(slot) = slot {
                     self.ending.remove(&identity);
                     self.set_at(slot, *value, *timestamp_ms);
+                    if let Some(native) = native {
+                        self.set_native(slot, *value).clone_from(native);
+                    }
                     slots.push(slot);
                 }
             }
@@ -519,7 +524,7 @@ impl Block {
         let mut order = layout.order.iter();
         for family in families {
             let Family { name, kind, samples, .. } = family.borrow();
-            for Sample { suffix, labels, value, timestamp_ms } in samples {
+            for Sample { suffix, labels, value, timestamp_ms, native } in samples {
                 let Some(&slot) = order.next() else { return false };
                 let head = layout.head(slot);
                 let same = *head.name == **name
@@ -530,6 +535,9 @@ impl Block {
                     return false;
                 }
                 self.set_at(slot, *value, *timestamp_ms);
+                if let Some(native) = native {
+                    self.set_native(slot, *value).clone_from(native);
+                }
             }
         }
         order.next().is_none()
@@ -552,6 +560,7 @@ pub fn families(layout: &Layout, values: &[f64], times: &[i64]) -> Vec<Family> {
             labels: layout.labels(*slot).into(),
             value: values[*slot as usize],
             timestamp_ms: time,
+            native: None,
         }
     };
     let family = |(head, slots): (&Head, &[u32])| {

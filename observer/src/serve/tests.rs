@@ -65,7 +65,8 @@ impl Answered {
 }
 
 fn gauge(name: &'static str, labels: &str, value: f64) -> Family {
-    let sample = Sample { suffix: Suffix::None, labels: Arc::from(labels), value, timestamp_ms: None };
+    let sample =
+        Sample { suffix: Suffix::None, labels: Arc::from(labels), value, timestamp_ms: None, native: None };
     Family { name: name.into(), kind: Kind::Gauge, help: "".into(), unit: "".into(), samples: vec![sample] }
 }
 

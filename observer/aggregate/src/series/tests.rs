@@ -7,6 +7,7 @@ fn family(name: &'static str, samples: &[(&str, f64)]) -> Family {
         labels: (*labels).into(),
         value: *value,
         timestamp_ms: None,
+        native: None,
     };
     Family {
         name: name.into(),
@@ -159,4 +160,31 @@ fn times_are_kept_where_there_are_any() {
     with_time.samples[1].timestamp_ms = Some(5);
     block.read([&with_time].into_iter());
     assert_eq!(families(block.layout(), block.values(), block.times()), [with_time]);
+}
+
+#[test]
+fn a_native_histogram_is_told_as_long_as_its_series_lives() {
+    let native = |count| Native { count, sum: 2.0 * count, ..Native::default() };
+    let family = |count: f64| {
+        let mut family = family("h", &[("x=\"1\"", count)]);
+        family.samples[0].suffix = Suffix::Native;
+        family.samples[0].native = Some(Box::new(native(count)));
+        family
+    };
+    let (mut block, mut pool) = (Block::default(), Pool::new(2));
+    let mut told = |families: &[Family]| {
+        block.read(families.iter());
+        let window = pool.close(|window| {
+            window.begin(0, true);
+            window.take(Source::Kernel, &mut block);
+        });
+        let window = window.expect("nobody holds one");
+        let view = window.views().next().expect("one block");
+        let slot = view.layout.order().first();
+        slot.map(|slot| (is_stale(view.values[*slot as usize]), view.native(*slot).cloned()))
+    };
+    assert_eq!(told(&[family(3.0)]), Some((false, Some(native(3.0)))));
+    assert_eq!(told(&[family(4.0)]), Some((false, Some(native(4.0)))));
+    assert_eq!(told(&[]), Some((true, Some(native(4.0)))));
+    assert_eq!(told(&[]), None);
 }

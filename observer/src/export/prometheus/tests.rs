@@ -16,6 +16,7 @@ fn family(name: &'static str, kind: Kind, samples: &[(Suffix, &str, f64)]) -> Fa
             labels: Arc::from(labels),
             value,
             timestamp_ms: None,
+            native: None,
         })
         .collect();
     Family { name: name.into(), kind, help: "Help.".into(), unit: "".into(), samples }
