@@ -29,6 +29,7 @@ use crate::{
     bpf::{Level, Programs, Ring},
     clock,
     decode::{self, Record},
+    export::feed::Feed,
     node::Node,
     scrape::{Progress, Scraper},
     telemetry::{Reader, Telemetry, set_count},
@@ -58,7 +59,9 @@ pub(crate) struct Parts {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) scraper: Arc<Scraper>,
     pub(crate) windows: watch::Sender<Arc<Window>>,
-    /// How many windows go round.
+    /// The exports that get every window.
+    pub(crate) feed: Feed,
+    /// How many windows go round, without those that the exports hold.
     pub(crate) pool: usize,
     pub(crate) rules: Option<Rules>,
     pub(crate) commands: Receiver<Command>,
@@ -88,6 +91,7 @@ struct Shard {
     /// The last second that was closed, since the Unix epoch.
     closed: u64,
     windows: watch::Sender<Arc<Window>>,
+    feed: Feed,
     commands: Receiver<Command>,
     /// Scrapes due and done when the last window closed.
     scrapes: (u64, u64),
@@ -135,7 +139,7 @@ struct Capture {
 
 impl Shard {
     fn new(parts: Parts) -> Self {
-        let Parts { capture, node, telemetry, scraper, windows, pool, rules, commands, groups } = parts;
+        let Parts { capture, node, telemetry, scraper, windows, feed, pool, rules, commands, groups } = parts;
         set_count(&telemetry.tcp_groups_limit, groups);
         let capture = capture.map(|(programs, ring)| Capture {
             programs,
@@ -150,7 +154,8 @@ impl Shard {
             window_began_ns: 0,
         });
         let reader = Reader::new(Arc::clone(&telemetry));
-        let (node_block, own_block, pool) = (Block::default(), Block::default(), Pool::new(pool));
+        let (node_block, own_block, pool) =
+            (Block::default(), Block::default(), Pool::new(pool + feed.held()));
         Self {
             capture,
             node,
@@ -164,6 +169,7 @@ impl Shard {
             rules,
             closed: 0,
             windows,
+            feed,
             commands,
             scrapes: (0, 0),
         }
@@ -279,7 +285,10 @@ impl Shard {
             *closed = number;
         });
         match closed {
-            Some(window) => drop(self.windows.send_replace(window)),
+            Some(window) => {
+                self.feed.offer(&window);
+                drop(self.windows.send_replace(window));
+            }
             None => log::warn!(
                 "readers hold all {} windows: this one stays open for another second",
                 self.pool.capacity()

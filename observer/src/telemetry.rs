@@ -107,6 +107,7 @@ telemetry! {
     page_samples_dropped: Labelled<Gauge> = PAGE_SAMPLES_DROPPED,
     http_connections_refused: Counter = HTTP_CONNECTIONS_REFUSED,
     http_requests: Labelled<Counter> = HTTP_REQUESTS,
+    export_windows_lost: Labelled<Counter> = EXPORT_WINDOWS_LOST,
 }
 
 /// What a field of [`Telemetry`] can be.
@@ -201,7 +202,8 @@ impl Reader {
         let mut build_labels = String::new();
         push_label(&mut build_labels, "version", env!("CARGO_PKG_VERSION"));
         push_label(&mut build_labels, "kernel", &process::kernel_release());
-        let readings = Readings::new(&[own::BUILD_ROWS, own::AGENT_ROWS, own::PROCESS_ROWS]);
+        let readings =
+            Readings::new(&[own::BUILD_ROWS, own::AGENT_ROWS, own::EXPORT_ROWS, own::PROCESS_ROWS]);
         Self { telemetry, process: Process::new(), readings, build_labels }
     }
 

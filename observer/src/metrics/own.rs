@@ -5,7 +5,7 @@ use super::{Group, rows};
 pub(crate) const GROUP: Group = Group {
     title: "The agent itself",
     note: "Whether what is shown is complete, and what showing it costs.",
-    metrics: &[BUILD_ROWS, AGENT_ROWS, NODE_ROWS, PROCESS_ROWS],
+    metrics: &[BUILD_ROWS, AGENT_ROWS, EXPORT_ROWS, NODE_ROWS, PROCESS_ROWS],
 };
 
 rows! { BUILD_ROWS:
@@ -58,6 +58,11 @@ rows! { AGENT_ROWS:
         "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type).";
     HTTP_CONNECTIONS_REFUSED = Counter "observer_http_connections_refused", [], "Connections to the agent's own HTTP server that were over its limit.";
     HTTP_REQUESTS = Counter "observer_http_requests", ["path", "code"], "Requests to the agent's own HTTP server.";
+}
+
+rows! { EXPORT_ROWS:
+    EXPORT_WINDOWS_LOST = Counter "observer_export_windows_lost", ["endpoint", "cause"],
+        "Windows that an export did not encode, by cause: encoder_behind (it was busy with earlier ones for too long).";
 }
 
 rows! { NODE_ROWS:
