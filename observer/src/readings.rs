@@ -75,6 +75,14 @@ impl Readings {
         row.filled = histogram.to_samples(labels, samples, row.filled);
     }
 
+    /// Puts the next samples of a family, which are written anew every time.
+    pub(crate) fn put_samples(&mut self, family: usize, write: impl FnOnce(&mut Vec<Sample>)) {
+        let (samples, row) = (&mut self.families[family].samples, &mut self.rows[family]);
+        samples.truncate(row.filled);
+        write(samples);
+        row.filled = samples.len();
+    }
+
     /// Ends a reading: what it did not put again is gone.
     pub(crate) fn finish(&mut self) {
         for (family, row) in self.families.iter_mut().zip(&mut self.rows) {

@@ -15,7 +15,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use observer_aggregate::window::{Source, Window};
@@ -90,10 +90,11 @@ struct Counters {
     over_limit: Counter,
     over_budget: Counter,
     too_long: Counter,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Counters {
-    fn new(telemetry: &Telemetry) -> Self {
+    fn new(telemetry: &Arc<Telemetry>) -> Self {
         let result = |result| telemetry.scrapes.with([result]);
         let refused = |cause| telemetry.scrape_samples_refused.with([cause]);
         Self {
@@ -108,7 +109,14 @@ impl Counters {
             over_limit: refused("sample_limit"),
             over_budget: refused("series_limit"),
             too_long: refused("labels_too_long"),
+            telemetry: Arc::clone(telemetry),
         }
+    }
+
+    /// The decoding of a body begins that came whole at `arrived`.
+    fn began(&self, arrived: Instant) {
+        let waited = clock::monotonic().saturating_duration_since(arrived);
+        self.telemetry.shard_lag.body.observe(nanos(waited));
     }
 }
 
@@ -266,7 +274,7 @@ impl Live {
         &self,
         target: &Arc<ScrapeTarget>,
         tasks: &mut JoinSet<()>,
-        now: std::time::Instant,
+        now: Instant,
         wall_ns: u64,
     ) -> Handle {
         let first = now + until_first(phase(&target.target, target.interval), target.interval, wall_ns);

@@ -245,6 +245,7 @@ impl Shard {
 
     /// Closes the window that ends at `end_ns` (wall clock) and publishes it. If readers hold every window, it stays open.
     fn close(&mut self, end_ns: u64, complete: bool) {
+        self.telemetry.shard_lag.close.observe(clock::wall_ns().saturating_sub(end_ns));
         let mut completeness = 1.0_f64;
         if let Some(capture) = &mut self.capture {
             completeness = completeness.min(capture.close(&self.telemetry));
@@ -357,15 +358,21 @@ fn next_second(now_ns: u64) -> u64 {
 impl Capture {
     fn drain(&mut self, telemetry: &Telemetry) {
         let Self { ring, table, window_began_ns, .. } = self;
-        let mut late = 0;
+        let (mut late, mut oldest) = (0, None);
+        let now_ns = clock::kernel_ns();
         ring.drain(usize::MAX, |bytes| match decode::record(bytes) {
             Some(record) => {
-                late += u64::from(record.time_ns().is_some_and(|t| t < *window_began_ns));
+                let time = record.time_ns();
+                late += u64::from(time.is_some_and(|t| t < *window_began_ns));
+                oldest = oldest.into_iter().chain(time).min();
                 take(table, &record);
             }
             None => drop(telemetry.decode_errors.inc()),
         });
         telemetry.late_records.inc_by(late);
+        if let Some(oldest) = oldest {
+            telemetry.shard_lag.ring.observe(now_ns.saturating_sub(oldest));
+        }
     }
 
     /// Reads everything the kernel has up to now. Returns the share of the input that arrived.

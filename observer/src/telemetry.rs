@@ -11,12 +11,14 @@ use observer_aggregate::{
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
+pub(crate) use self::delay::{Delay, Lag};
 use self::process::Process;
 use crate::{
     metrics::{Metric, own},
     readings::{Readings, push_label},
 };
 
+mod delay;
 mod process;
 
 /// A gauge of fractions.
@@ -91,7 +93,8 @@ telemetry! {
     pool_hits: Counter = POOL_HITS,
     pool_misses: Counter = POOL_MISSES,
     window_completeness: Ratio = WINDOW_COMPLETENESS,
-    window_close: Timing = WINDOW_CLOSE,
+    window_close: Delay = WINDOW_CLOSE,
+    shard_lag: Lag = SHARD_LAG,
     sweep: Timing = SWEEP,
     sweep_sockets: Gauge = SWEEP_SOCKETS,
     tcp_groups: Gauge = GROUPS,

@@ -25,6 +25,8 @@ rows! { AGENT_ROWS:
         "The share of the last window's expected input that arrived: records, scrapes due, the sweep. 1 if nothing is missing.";
     WINDOW_CLOSE = Histogram "observer_window_close_seconds", [],
         "How long after the whole second a window was closed and readable.";
+    SHARD_LAG = Histogram "observer_shard_lag_seconds", ["of"],
+        "How late work was begun: close (of a window, behind its whole second), ring (the oldest record of a reading of the ring, behind what it tells of), body (decoding a scrape, behind its last byte).";
     SERIES = Gauge "observer_series", [], "Scraped series that are held.";
     SERIES_LIMIT = Gauge "observer_series_limit", [], "How many there may be; more are refused.";
     RULE_GROUPS = Gauge "observer_aggregate_groups", ["rule"], "Groups of an aggregation rule.";

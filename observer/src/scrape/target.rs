@@ -192,19 +192,30 @@ impl Worker {
             .await
             .map_err(|_| (Failure::Timeout(limit), none))?
             .map_err(|error| (Failure::Http(error), none))?;
+        let arrived = clock::monotonic();
         let decoded = if self.body.len() < LARGE {
-            self.core.lock().decode(&self.body, dialect)
+            let mut core = self.core.lock();
+            self.counters.began(arrived);
+            core.decode(&self.body, dialect)
         } else {
-            self.decode_aside(dialect).await
+            self.decode_aside(dialect, arrived).await
         };
         decoded.map_err(|(error, counts)| (Failure::Decode(error), counts))
     }
 
     /// Decodes on a thread that may be busy for long.
-    async fn decode_aside(&mut self, dialect: Dialect) -> Result<Counts, (DecodeError, Counts)> {
+    async fn decode_aside(
+        &mut self,
+        dialect: Dialect,
+        arrived: Instant,
+    ) -> Result<Counts, (DecodeError, Counts)> {
         let (core, body) = (self.core.clone(), mem::take(&mut self.body));
+        let counters = Arc::clone(&self.counters);
         let decoding = spawn_blocking(move || {
-            let decoded = core.lock().decode(&body, dialect);
+            let mut core = core.lock();
+            counters.began(arrived);
+            let decoded = core.decode(&body, dialect);
+            drop(core);
             (body, decoded)
         });
         let decoded;
