@@ -77,7 +77,7 @@ impl Delay {
 
     fn samples(&self, out: &mut Vec<Sample>) {
         let mut put = |suffix, labels: &Arc<str>, value| {
-            out.push(Sample { suffix, labels: Arc::clone(labels), value, timestamp_ms: None });
+            out.push(Sample { suffix, labels: Arc::clone(labels), value, timestamp_ms: None, native: None });
         };
         let mut count = 0;
         for (bucket, labels) in self.counts.iter().zip(&self.labels) {
