@@ -4,9 +4,9 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
     family::{Kind, Suffix},
-    series::{ABSENT, Block, Head, Layout, is_present, is_stale},
+    series::{Block, Head, Layout, is_present, is_stale},
     stream::{Engine, Joined, Membership, OutputSeries, RuleStats, Sink, Stats},
-    window::{Source, Window},
+    window::{Source, View, Window},
 };
 
 /// The rules and what they know of every block.
@@ -63,7 +63,8 @@ impl Rules {
     pub fn close(&mut self, window: &mut Window, number: u64) {
         let Self { engine, blocks, out, round } = self;
         *round += 1;
-        window.each_mut(|block, layout, values, fresh| {
+        for at in 0..window.blocks() {
+            let View { block, layout, values, fresh, .. } = window.view(at);
             let members = blocks.entry(block).or_default();
             members.round = *round;
             members.follow(layout, engine);
@@ -79,10 +80,8 @@ impl Rules {
                     }
                 }
             }
-            for &slot in &members.hidden {
-                values[slot as usize] = ABSENT;
-            }
-        });
+            window.hide(at, &members.hidden);
+        }
         blocks.retain(|_, members| {
             let stays = members.round == *round;
             if !stays {

@@ -4,9 +4,11 @@
 //! series comes or goes. What it is worth stands in a plain array beside it, by slot. A slot keeps its number as long as its
 //! series lives, so whoever fills it finds it without looking anything up.
 
+mod read;
+mod store;
+
 use std::{
-    borrow::Borrow,
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc,
@@ -18,6 +20,8 @@ use crate::{
     family::{Family, Kind, Sample, Suffix},
     native::Native,
 };
+use store::Store;
+pub(crate) use store::Values;
 
 /// Marks the end of a series: the NaN with which Prometheus says that there are no more samples
 /// (`model/value/value.go`, `StaleNaN`).
@@ -160,11 +164,7 @@ impl Layout {
 pub struct Block {
     id: Id,
     layout: Arc<Layout>,
-    values: Vec<f64>,
-    /// By slot; empty as long as no sample brings a time of its own.
-    times: Vec<i64>,
-    /// Of the slots whose suffix is [`Suffix::Native`].
-    natives: BTreeMap<u32, Native>,
+    store: Store,
     free: Vec<u32>,
     /// Series that have ended and whose end no window has told yet, by the hash of what they are.
     ending: HashMap<u64, u32>,
@@ -216,26 +216,26 @@ impl Block {
     /// The values by slot.
     #[must_use]
     pub fn values(&self) -> &[f64] {
-        &self.values
+        self.store.values()
     }
 
     /// The times by slot, or nothing if no series has one. [`NO_TIME`] for none.
     #[must_use]
     pub fn times(&self) -> &[i64] {
-        &self.times
+        self.store.times()
     }
 
     /// The native histograms, by slot.
     pub fn natives(&self) -> impl Iterator<Item = (u32, &Native)> {
-        self.natives.iter().map(|(slot, native)| (*slot, native))
+        self.store.natives().iter().map(|(slot, native)| (*slot, native))
     }
 
     /// Whether a series of the family of that name has a value.
     #[must_use]
     pub fn shows(&self, name: &str) -> bool {
-        let mut families = self.layout.families();
+        let (mut families, values) = (self.layout.families(), self.values());
         families.any(|(head, slots)| {
-            *head.name == *name && slots.iter().any(|slot| is_present(self.values[*slot as usize]))
+            *head.name == *name && slots.iter().any(|slot| is_present(values[*slot as usize]))
         })
     }
 
@@ -257,15 +257,13 @@ impl Block {
         let Layout { heads, series, order, chunks: _ } = &*self.layout;
         let fixed = |n: usize| n * (size_of::<Series>() + size_of::<u32>() + size_of::<f64>());
         let text: usize = self.layout.chunks.iter().map(|chunk| chunk.len()).sum();
-        let times = size_of_val(&*self.times);
-        let natives: usize = self.natives.values().map(Native::memory_bytes).sum();
+        let times = size_of_val(self.times());
+        let natives: usize = self.natives().map(|(_, native)| native.memory_bytes()).sum();
         let used = fixed(order.len()) + text - self.dead.min(text) + times + natives;
         let reserved = series.capacity() * size_of::<Series>()
             + order.capacity() * size_of::<u32>()
             + heads.capacity() * size_of::<Arc<Head>>()
-            + self.values.capacity() * size_of::<f64>()
-            + self.times.capacity() * size_of::<i64>()
-            + natives
+            + self.store.memory_bytes()
             + self.layout.text_bytes();
         (used, reserved)
     }
@@ -327,14 +325,11 @@ impl Block {
             }
             None => {
                 layout.series.push(series);
-                self.values.push(ABSENT);
-                if !self.times.is_empty() {
-                    self.times.push(NO_TIME);
-                }
+                self.store.push(ABSENT);
                 u32::try_from(layout.series.len() - 1).ok()?
             }
         };
-        self.values[slot as usize] = ABSENT;
+        self.store.write().values[slot as usize] = ABSENT;
         let last = layout.order.last().map(|last| layout.series[*last as usize].head);
         self.scattered |= last.is_some_and(|last| last != family);
         layout.order.push(slot);
@@ -354,16 +349,26 @@ impl Block {
     /// The value of a series.
     #[inline]
     pub fn set(&mut self, slot: u32, value: f64) {
-        self.values[slot as usize] = value;
+        self.store.write().values[slot as usize] = value;
+    }
+
+    /// The values of several series.
+    #[inline]
+    pub fn set_each(&mut self, slots: &[u32], values: &[f64]) {
+        let all = &mut self.store.write().values;
+        for (&slot, &value) in slots.iter().zip(values) {
+            all[slot as usize] = value;
+        }
     }
 
     /// The value of a series that brings a time of its own, in milliseconds since the Unix epoch.
     pub fn set_at(&mut self, slot: u32, value: f64, time_ms: Option<i64>) {
-        self.set(slot, value);
-        if time_ms.is_some() && self.times.is_empty() {
-            self.times.resize(self.values.len(), NO_TIME);
+        let Values { values, times, .. } = self.store.write();
+        values[slot as usize] = value;
+        if time_ms.is_some() && times.is_empty() {
+            times.resize(values.len(), NO_TIME);
         }
-        if let Some(time) = self.times.get_mut(slot as usize) {
+        if let Some(time) = times.get_mut(slot as usize) {
             *time = time_ms.unwrap_or(NO_TIME);
         }
     }
@@ -372,13 +377,14 @@ impl Block {
     /// slot's own value becomes `count`.
     pub fn set_native(&mut self, slot: u32, count: f64) -> &mut Native {
         self.set(slot, count);
-        self.natives.entry(slot).or_default()
+        self.store.native(slot)
     }
 
     /// Ends all series for now: their source is not there. They keep their slots.
     pub fn end_all(&mut self) {
+        let values = &mut self.store.write().values;
         for &slot in self.layout.order() {
-            let value = &mut self.values[slot as usize];
+            let value = &mut values[slot as usize];
             if is_present(*value) {
                 *value = STALE;
             }
@@ -420,11 +426,21 @@ impl Block {
         }
     }
 
+    /// The values of now, for a window: see [`Store::share`].
+    pub(crate) fn share(&mut self) -> Arc<Values> {
+        self.store.share()
+    }
+
+    /// Whether these are the values of now.
+    pub(crate) fn is_now(&self, values: &Arc<Values>) -> bool {
+        self.store.is_now(values)
+    }
+
     /// What a window takes has been taken: ended series give their slots back, and what was told as ended is not told again.
     pub fn told(&mut self) {
         self.fresh = false;
         if std::mem::take(&mut self.ended) {
-            for value in self.values.iter_mut().filter(|value| is_stale(**value)) {
+            for value in self.store.write().values.iter_mut().filter(|value| is_stale(**value)) {
                 *value = ABSENT;
             }
         }
@@ -435,8 +451,8 @@ impl Block {
         let layout = Arc::make_mut(&mut self.layout);
         for &slot in &ended {
             self.dead += usize::from(layout.series[slot as usize].len);
-            self.values[slot as usize] = ABSENT;
-            self.natives.remove(&slot);
+            self.store.write().values[slot as usize] = ABSENT;
+            self.store.forget_native(slot);
         }
         let mut gone = vec![false; layout.series.len()];
         for &slot in &ended {
@@ -474,73 +490,6 @@ impl Block {
             (series.head, series.at) = (head, at);
         }
         self.dead = 0;
-    }
-
-    /// Takes the values of a reading that tells all of its series every time. The same series as the last time cost no
-    /// allocation and no look-up; what is missing has ended.
-    pub fn read(&mut self, families: impl Iterator<Item = impl Borrow<Family>> + Clone) {
-        self.touch();
-        if self.read_same(families.clone()) {
-            return;
-        }
-        let mut known: HashMap<u64, u32> = (self.layout.order().iter())
-            .map(|&slot| {
-                let Series { head, suffix, .. } = self.layout.series[slot as usize];
-                (identity(head, suffix, self.layout.labels(slot)), slot)
-            })
-            .collect();
-        let mut slots = Vec::with_capacity(known.len());
-        for family in families {
-            let Family { name, kind, help, unit, samples } = family.borrow();
-            let head = self.family(name, *kind, help, unit);
-            for Sample { suffix, labels, value, timestamp_ms, native } in samples {
-                let identity = identity(head, *suffix, labels);
-                let slot = match known.remove(&identity) {
-                    Some(slot) => Some(slot),
-                    None => self.add(head, *suffix, labels),
-                };
-                if let Some(slot) = slot {
-                    self.ending.remove(&identity);
-                    self.set_at(slot, *value, *timestamp_ms);
-                    if let Some(native) = native {
-                        self.set_native(slot, *value).clone_from(native);
-                    }
-                    slots.push(slot);
-                }
-            }
-        }
-        for slot in known.into_values() {
-            self.remove(slot);
-        }
-        self.arrange(slots.into_iter());
-    }
-
-    /// Takes the values as long as the series are those of the last reading, in its order.
-    fn read_same(&mut self, families: impl Iterator<Item = impl Borrow<Family>>) -> bool {
-        if !self.ending.is_empty() {
-            return false;
-        }
-        let layout = Arc::clone(&self.layout);
-        let mut order = layout.order.iter();
-        for family in families {
-            let Family { name, kind, samples, .. } = family.borrow();
-            for Sample { suffix, labels, value, timestamp_ms, native } in samples {
-                let Some(&slot) = order.next() else { return false };
-                let head = layout.head(slot);
-                let same = *head.name == **name
-                    && head.kind == *kind
-                    && layout.suffix(slot) == *suffix
-                    && layout.labels(slot) == &**labels;
-                if !same {
-                    return false;
-                }
-                self.set_at(slot, *value, *timestamp_ms);
-                if let Some(native) = native {
-                    self.set_native(slot, *value).clone_from(native);
-                }
-            }
-        }
-        order.next().is_none()
     }
 }
 

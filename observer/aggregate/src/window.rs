@@ -1,10 +1,10 @@
 //! Closed windows: what every source had at a whole second, shared by all readers and used again when the last has let go.
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     native::Native,
-    series::{Block, Layout},
+    series::{ABSENT, Block, Layout, Values},
 };
 
 /// Where series come from.
@@ -48,12 +48,11 @@ pub struct Window {
     pub complete: bool,
     /// The number of the window, counted from 1; 0 before the first.
     pub serial: u64,
+    /// Those behind `taken` are from an earlier time.
     parts: Vec<Part>,
-    values: Vec<f64>,
-    times: Vec<i64>,
-    /// By part and slot. What lies behind `native` is memory to be used again.
-    natives: Vec<(u32, Native)>,
-    native: usize,
+    taken: usize,
+    /// Values of parts of which something is hidden.
+    masked: Vec<f64>,
 }
 
 #[derive(Debug)]
@@ -62,9 +61,10 @@ struct Part {
     /// The block's own number.
     block: u64,
     layout: Arc<Layout>,
-    values: usize,
-    times: Option<usize>,
-    natives: Range<usize>,
+    /// Nothing only while it is exchanged.
+    values: Option<Arc<Values>>,
+    /// Where its values begin in `masked`, if they are there.
+    masked: Option<usize>,
     fresh: bool,
 }
 
@@ -97,68 +97,91 @@ impl<'w> View<'w> {
 }
 
 impl Window {
-    /// Forgets what the window held. It keeps its memory.
+    /// Forgets what the window held. It keeps its memory, and what blocks share with it until it has taken as many again.
     pub fn begin(&mut self, end_ms: i64, complete: bool) {
-        let Self { end_ms: end, complete: whole, serial: _, parts, values, times, natives: _, native } = self;
-        (*end, *whole, *native) = (end_ms, complete, 0);
-        parts.clear();
-        values.clear();
-        times.clear();
+        let Self { end_ms: end, complete: whole, serial: _, parts: _, taken, masked } = self;
+        (*end, *whole, *taken) = (end_ms, complete, 0);
+        masked.clear();
     }
 
-    /// Takes a block's series and values as they are now.
+    /// Takes a block's series and values as they are now, without a copy: both share them until the block is written again.
     pub fn take(&mut self, source: Source, block: &mut Block) {
         block.settle();
-        let times = (!block.times().is_empty()).then_some(self.times.len());
-        let natives = self.native;
-        for (slot, native) in block.natives() {
-            match self.natives.get_mut(self.native) {
-                Some((at, copy)) => {
-                    *at = slot;
-                    copy.clone_from(native);
-                }
-                None => self.natives.push((slot, native.clone())),
-            }
-            self.native += 1;
+        let (id, fresh) = (block.id(), block.is_fresh());
+        if self.taken == self.parts.len() {
+            let layout = Arc::clone(block.layout());
+            self.parts.push(Part { source, block: id, layout, values: None, masked: None, fresh });
         }
-        self.parts.push(Part {
-            source,
-            block: block.id(),
-            layout: Arc::clone(block.layout()),
-            values: self.values.len(),
-            times,
-            natives: natives..self.native,
-            fresh: block.is_fresh(),
-        });
-        self.values.extend_from_slice(block.values());
-        self.times.extend_from_slice(block.times());
+        let part = &mut self.parts[self.taken];
+        (part.source, part.block, part.masked, part.fresh) = (source, id, None, fresh);
+        if !Arc::ptr_eq(&part.layout, block.layout()) {
+            part.layout = Arc::clone(block.layout());
+        }
+        if !part.values.as_ref().is_some_and(|values| block.is_now(values)) {
+            // First, for they may be the ones that the block hands out next.
+            part.values = None;
+            part.values = Some(block.share());
+        }
+        self.taken += 1;
         block.told();
+    }
+
+    /// Lets go of what was taken in earlier times only.
+    fn end(&mut self) {
+        self.parts.truncate(self.taken);
+    }
+
+    /// How many blocks were taken.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.taken
+    }
+
+    /// The block that was taken as the one of that number, counted from 0.
+    #[must_use]
+    pub fn view(&self, at: usize) -> View<'_> {
+        let Part { source, block, layout, values, masked, fresh } = &self.parts[at];
+        let shared = values.as_deref();
+        View {
+            source: *source,
+            block: *block,
+            layout,
+            values: match masked {
+                Some(from) => &self.masked[*from..*from + layout.slots()],
+                None => shared.map_or(&[], |shared| &shared.values),
+            },
+            times: shared.map_or(&[], |shared| &shared.times),
+            natives: shared.map_or(&[], Values::natives),
+            fresh: *fresh,
+        }
     }
 
     /// The blocks, in the order in which they were taken.
     pub fn views(&self) -> impl Iterator<Item = View<'_>> {
-        self.parts.iter().map(|Part { source, block, layout, values, times, natives, fresh }| View {
-            source: *source,
-            block: *block,
-            layout,
-            natives: &self.natives[natives.clone()],
-            values: &self.values[*values..values + layout.slots()],
-            times: times.map_or(&[], |times| &self.times[times..times + layout.slots()]),
-            fresh: *fresh,
-        })
+        (0..self.taken).map(|at| self.view(at))
     }
 
-    /// As [`Self::views`], with values that can be changed as long as nobody reads them.
-    pub fn each_mut(&mut self, mut visit: impl FnMut(u64, &Arc<Layout>, &mut [f64], bool)) {
-        for Part { block, layout, values, fresh, .. } in &self.parts {
-            visit(*block, layout, &mut self.values[*values..values + layout.slots()], *fresh);
+    /// Takes the values of these slots out of a block's view.
+    pub fn hide(&mut self, at: usize, slots: &[u32]) {
+        if slots.is_empty() {
+            return;
+        }
+        let Self { parts, masked, .. } = self;
+        let Part { values, masked: place, .. } = &mut parts[at];
+        let from = *place.get_or_insert_with(|| {
+            let from = masked.len();
+            masked.extend_from_slice(values.as_ref().map_or(&[], |values| &values.values));
+            from
+        });
+        for &slot in slots {
+            masked[from + slot as usize] = ABSENT;
         }
     }
 
     /// The number of series.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.layout.len()).sum()
+        self.views().map(|view| view.layout.len()).sum()
     }
 
     /// Whether there is no series.
@@ -167,11 +190,9 @@ impl Window {
         self.len() == 0
     }
 
+    /// Without what it shares with the blocks.
     fn memory_bytes(&self) -> usize {
-        let Self { parts, values, times, natives, .. } = self;
-        parts.capacity() * size_of::<Part>()
-            + (values.capacity() + times.capacity()) * size_of::<f64>()
-            + natives.iter().map(|(_, native)| native.memory_bytes()).sum::<usize>()
+        self.parts.capacity() * size_of::<Part>() + self.masked.capacity() * size_of::<f64>()
     }
 }
 
@@ -201,6 +222,7 @@ impl Pool {
         let free = Arc::get_mut(window)?;
         free.serial = self.hits;
         fill(free);
+        free.end();
         Some(Arc::clone(window))
     }
 
@@ -222,7 +244,7 @@ impl Pool {
         (self.hits, self.misses)
     }
 
-    /// Bytes reserved for all windows.
+    /// Bytes reserved for all windows, without what they share with the blocks.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.windows.iter().map(|window| window.memory_bytes()).sum()

@@ -360,9 +360,7 @@ impl Sink for Fill<'_> {
     #[inline]
     fn unchanged(&mut self, slots: &[u32], values: &[f64]) {
         self.counts.kept += slots.len();
-        for (&slot, &value) in slots.iter().zip(values) {
-            self.block.set(slot, value);
-        }
+        self.block.set_each(slots, values);
     }
 }
 
