@@ -13,7 +13,8 @@ use observer_abi::{
 use crate::{
     emit,
     kernel::{Sk, TcpSk, add, add32, now_ns, replace32},
-    socket::{self, EXCHANGES, Exchanges, SOCKETS, Socket},
+    place,
+    socket::{self, EXCHANGES, Exchanges, SOCKETS, Socket, Sums},
 };
 
 const CLIENT: u8 = Role::Client as u8;
@@ -32,7 +33,7 @@ pub(crate) fn sent(sk: Sk, result: i32) {
     } else if x.asked_ns != 0 {
         let took = at.saturating_sub(x.asked_ns);
         x.asked_ns = 0;
-        observe(sk, &mut x.turn, Family::Turn, took);
+        observe(sk, &mut x.turn, &mut x.turn_slots, Family::Turn, took);
     }
 }
 
@@ -51,6 +52,15 @@ fn send_time(tcp: TcpSk, x: &Exchanges) -> u64 {
     if cached > x.read_ns { cached } else { now_ns() }
 }
 
+/// When the last receive took its data, by what the stack noted: it reads its clock behind every copy (`tcp_rcv_space_adjust`).
+///
+/// A clock that has not moved since the data came, or since the receive before, was not read for this one.
+#[inline(always)]
+fn receive_time(tcp: TcpSk, x: &Exchanges) -> u64 {
+    let cached = tcp.clock_ns();
+    if cached > x.ready_ns && cached > x.read_ns { cached } else { now_ns() }
+}
+
 /// The program has received. In task context.
 #[inline(always)]
 pub(crate) fn received(sk: Sk, result: i32, flags: i32) {
@@ -59,12 +69,13 @@ pub(crate) fn received(sk: Sk, result: i32, flags: i32) {
         return;
     }
     let Some(x) = socket::exchanges(sk) else { return };
-    let now = now_ns();
+    let Some(tcp) = sk.tcp() else { return };
     let ready = x.ready_ns;
+    let now = receive_time(tcp, x);
     let fresh = ready != x.ready_taken_ns && ready <= now;
     if fresh {
         x.ready_taken_ns = ready;
-        observe(sk, &mut x.wait, Family::Wait, now - ready);
+        observe(sk, &mut x.wait, &mut x.wait_slots, Family::Wait, now - ready);
     }
     if x.role == CLIENT {
         if x.sent_ns != 0 {
@@ -72,7 +83,7 @@ pub(crate) fn received(sk: Sk, result: i32, flags: i32) {
             let answered = if fresh && ready >= x.sent_ns { ready } else { now };
             let took = answered.saturating_sub(x.sent_ns);
             x.sent_ns = 0;
-            observe(sk, &mut x.turn, Family::Turn, took);
+            observe(sk, &mut x.turn, &mut x.turn_slots, Family::Turn, took);
         }
     } else if x.asked_ns == 0 {
         x.asked_ns = now;
@@ -83,18 +94,12 @@ pub(crate) fn received(sk: Sk, result: i32, flags: i32) {
 /// Data has reached the socket, in softirq or in the task that releases the socket.
 #[inline(always)]
 pub(crate) fn ready(sk: Sk) {
-    let x = match sk.storage(&EXCHANGES) {
+    let x = match place::find(sk) {
         Some(x) => x,
-        None => {
-            // The first data of a connection comes before its program has touched it.
-            let Some(socket) = sk.storage(&SOCKETS) else { return };
-            // A FIN is announced like data: a connection that carried none needs no accumulators to end.
-            if !socket.is_established() || sk.tcp().is_none_or(|tcp| tcp.received(sk) == 0) {
-                return;
-            }
-            let Some(x) = socket::accumulators(sk, socket) else { return };
-            x
-        }
+        None => match unplaced(sk) {
+            Some(x) => x,
+            None => return,
+        },
     };
     let Some(tcp) = sk.tcp() else { return };
     let seq = tcp.copied_seq();
@@ -106,15 +111,30 @@ pub(crate) fn ready(sk: Sk) {
     x.ready_ns = tcp.clock_ns();
 }
 
+/// The accumulators of a socket that has no place, or not yet. The first data of a connection comes before its program has
+/// touched it.
+#[inline(never)]
+fn unplaced(sk: Sk) -> Option<&'static mut Exchanges> {
+    if let Some(x) = sk.storage(&EXCHANGES) {
+        return Some(x);
+    }
+    let socket = sk.storage(&SOCKETS)?;
+    // A FIN is announced like data: a connection that carried none needs no accumulators to end.
+    if !socket.is_established() || sk.tcp().is_none_or(|tcp| tcp.received(sk) == 0) {
+        return None;
+    }
+    socket::accumulators(sk, socket)
+}
+
 /// Counts a value in a socket's own histogram.
 #[inline(always)]
-fn observe(sk: Sk, slots: &mut Slots, family: Family, ns: u64) {
-    add(&mut slots.sum_ns, ns);
-    if ns > slots.max_ns {
-        slots.max_ns = ns;
+fn observe(sk: Sk, sums: &mut Sums, slots: &mut [Slot; SLOTS], family: Family, ns: u64) {
+    add(&mut sums.sum_ns, ns);
+    if ns > sums.max_ns {
+        sums.max_ns = ns;
     }
     let bucket = bucket_of(ns);
-    let slot = &mut slots.slots[usize::from(bucket) % SLOTS];
+    let slot = &mut slots[usize::from(bucket) % SLOTS];
     // A plain look: another CPU may change the slot in between, which moves one count to another bucket.
     let seen = *slot;
     if seen.takes(bucket) {
@@ -213,30 +233,30 @@ pub(crate) fn finish(sk: Sk, socket: &mut Socket, now: u64) {
     if !socket.is_watched() {
         return;
     }
-    let Some(x) = sk.storage(&EXCHANGES) else { return };
+    let Some(x) = place::find(sk).or_else(|| sk.storage(&EXCHANGES)) else { return };
     // The answer has arrived, but the program reads it only after the connection has left its last state.
     if x.role == CLIENT && x.sent_ns != 0 && x.ready_ns != x.ready_taken_ns && x.ready_ns >= x.sent_ns {
         let took = x.ready_ns - x.sent_ns;
         x.sent_ns = 0;
-        observe(sk, &mut x.turn, Family::Turn, took);
+        observe(sk, &mut x.turn, &mut x.turn_slots, Family::Turn, took);
     }
     let Some(tcp) = sk.tcp() else { return };
     let (sent, received) = (tcp.sent(), tcp.received(sk));
-    let counts = counts(&x.turn);
-    note_totals(socket, sent, received, counts, self::counts(&x.wait));
+    note_totals(socket, sent, received, counts(&x.turn_slots), counts(&x.wait_slots));
     emit::emit::<Activity>(RecordKind::Activity, |r| {
         fill(r, socket, x, tcp, sent, received, now);
         r.last = 1;
     });
-    socket.slowest_ns = slowest(socket, &x.turn, &x.wait);
+    socket.slowest_ns = slowest(socket, x.turn.max_ns, x.wait.max_ns);
     socket.reported_sent = sent;
     socket.reported_received = received;
+    place::leave(x);
 }
 
 /// The slowest exchange so far.
 #[inline(always)]
-pub(crate) fn slowest(socket: &Socket, turn: &Slots, wait: &Slots) -> u64 {
-    let exchange = if turn.max_ns > wait.max_ns { turn.max_ns } else { wait.max_ns };
+pub(crate) fn slowest(socket: &Socket, turn_ns: u64, wait_ns: u64) -> u64 {
+    let exchange = if turn_ns > wait_ns { turn_ns } else { wait_ns };
     if exchange > socket.slowest_ns { exchange } else { socket.slowest_ns }
 }
 
@@ -253,11 +273,11 @@ pub(crate) fn note_totals(socket: &Socket, sent: u64, received: u64, turns: u64,
 /// The number of observations in a socket's own histogram. A function of its own: inlined, the compiler keeps every slot on
 /// the stack for the report that follows.
 #[inline(never)]
-pub(crate) fn counts(slots: &Slots) -> u64 {
+pub(crate) fn counts(slots: &[Slot; SLOTS]) -> u64 {
     let mut n = 0;
     let mut i = 0;
     while i < SLOTS {
-        n += u64::from(slots.slots[i].count());
+        n += u64::from(slots[i].count());
         i += 1;
     }
     n
@@ -284,7 +304,7 @@ pub(crate) fn fill(
     r.time_ns = now;
     r.sent_bytes = sent.saturating_sub(socket.reported_sent);
     r.received_bytes = received.saturating_sub(socket.reported_received);
-    r.turn = x.turn;
-    r.wait = x.wait;
+    r.turn = Slots { sum_ns: x.turn.sum_ns, max_ns: x.turn.max_ns, slots: x.turn_slots };
+    r.wait = Slots { sum_ns: x.wait.sum_ns, max_ns: x.wait.max_ns, slots: x.wait_slots };
     r.id = socket.id;
 }

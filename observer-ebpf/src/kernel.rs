@@ -24,7 +24,7 @@ macro_rules! offsets {
 
 offsets! {
     SK_FAMILY, SK_STATE, SK_DADDR, SK_RCV_SADDR, SK_DPORT, SK_NUM, SK_V6_DADDR, SK_V6_RCV_SADDR, SK_NET, SK_PROTOCOL, SK_ERR,
-    SK_SHUTDOWN, SK_FLAGS, SK_ACK_BACKLOG, SK_MAX_ACK_BACKLOG, SK_DROPS, NET_INUM, ICSK_CA_STATE, TP_SRTT_US, TP_RTT_MIN,
+    SK_SHUTDOWN, SK_FLAGS, SK_COOKIE, SK_ACK_BACKLOG, SK_MAX_ACK_BACKLOG, SK_DROPS, NET_INUM, ICSK_CA_STATE, TP_SRTT_US, TP_RTT_MIN,
     TP_TOTAL_RETRANS, TP_BYTES_SENT, TP_BYTES_RETRANS, TP_BYTES_RECEIVED, TP_CLOCK_CACHE, TP_FIRST_TX, TP_COPIED_SEQ,
     TP_RCVQ_TIME, TASK_GROUP_LEADER, TASK_COMM, TASK_TGID, TASK_CGROUPS, CSS_SET_CGROUP, CGROUP_KN, KERNFS_ID, TASK_FILES, FILES_FDT, FDT_FD, FDT_MAX_FDS, FILE_PRIVATE, SOCKET_SK, SOCKET_STATE,
 }
@@ -153,6 +153,12 @@ impl Sk {
     pub(crate) fn cookie(self) -> u64 {
         // SAFETY: the helper takes any socket the verifier knows the type of.
         unsafe { bpf_get_socket_cookie(self.0) }
+    }
+
+    /// The socket's cookie if it has one already, else 0.
+    #[inline(always)]
+    pub(crate) fn known_cookie(self) -> u64 {
+        self.field(&SK_COOKIE)
     }
 
     /// The socket behind a `struct file`, if it is one.
@@ -442,6 +448,27 @@ pub(crate) fn replace32(value: &mut u32, old: u32, new: u32) -> bool {
             core::arch::asm!(
                 "w0 = cmpxchg32_32({0} + 0, w0, {1})",
                 in(reg) ptr::from_mut(value), in(wreg) new, inlateout("w0") old => found
+            );
+        }
+        found == old
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        core::mem::replace(value, new) == old
+    }
+}
+
+/// As [`replace32`], for 64 bits.
+#[inline(always)]
+pub(crate) fn replace64(value: &mut u64, old: u64, new: u64) -> bool {
+    #[cfg(target_arch = "bpf")]
+    {
+        let found: u64;
+        // SAFETY: `value` is an aligned u64 that is valid for the whole program.
+        unsafe {
+            core::arch::asm!(
+                "r0 = cmpxchg_64({0} + 0, r0, {1})",
+                in(reg) ptr::from_mut(value), in(reg) new, inlateout("r0") old => found
             );
         }
         found == old

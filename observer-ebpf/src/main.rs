@@ -9,6 +9,7 @@ mod exchange;
 mod filter;
 mod kernel;
 mod listen;
+mod place;
 mod socket;
 mod sweep;
 

@@ -7,13 +7,13 @@ use aya_ebpf::macros::btf_map;
 use aya_log_ebpf::debug;
 use observer_abi::{
     class::{Retransmit, TCP_CLOSE, TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT},
-    record::{FLAG_ADOPTED, FLAG_ESTABLISHED, FLAG_OWNER, FLAG_WATCHED, Identity, Role, Slots},
+    record::{FLAG_ADOPTED, FLAG_ESTABLISHED, FLAG_OWNER, FLAG_WATCHED, Identity, Role, SLOTS, Slot},
 };
 
 use crate::{
     emit, filter,
     kernel::{CLONED, PLAIN, Sk, SocketStorage, add, now_ns, read_owner},
-    listen,
+    listen, place,
 };
 
 /// Whose the socket is, and what was reported of it. A connection made by a listening socket starts with a copy of the
@@ -42,22 +42,26 @@ pub(crate) struct Socket {
 
 /// What happens on the socket, between two reports.
 ///
-/// The parts are laid out by who writes them, a cache line each: nobody (read at every look-up), the softirq, the task.
+/// The parts are laid out by who writes them, a cache line each: the softirq, the task. Histograms follow, of which neighbouring
+/// buckets share a line.
 #[repr(C)]
 pub(crate) struct Exchanges {
-    pub role: u8,
-    /// Sweeps without any change.
-    pub idle: u8,
-    /// 1: a process that uses the socket was seen, and is the owner.
-    pub owned: u8,
-    _read_mostly: [u8; 5],
-    _read_mostly_line: [u64; 6],
+    /// Whose these are, of a place in [`crate::place`]; 0 in a socket's own storage.
+    pub key: u64,
     /// When data reached the socket, the first since the program last read.
     pub ready_ns: u64,
     /// `copied_seq` at that time.
     pub ready_seq: u32,
-    _softirq: u32,
-    _softirq_line: [u64; 6],
+    /// 0: not in use yet.
+    pub role: u8,
+    /// 1: a process that uses the socket was seen, and is the owner.
+    pub owned: u8,
+    /// Sweeps without any change.
+    pub idle: u8,
+    _pad: u8,
+    /// When the sweep came last.
+    pub visited_ns: u64,
+    _softirq_line: [u64; 4],
     /// Client: the last send that is not answered yet; 0 for none.
     pub sent_ns: u64,
     /// Server: the first receive that is not answered yet; 0 for none.
@@ -66,8 +70,18 @@ pub(crate) struct Exchanges {
     pub read_ns: u64,
     /// The `ready_ns` the last receive has taken.
     pub ready_taken_ns: u64,
-    pub turn: Slots,
-    pub wait: Slots,
+    pub turn: Sums,
+    pub wait: Sums,
+    pub turn_slots: [Slot; SLOTS],
+    pub wait_slots: [Slot; SLOTS],
+}
+
+/// The part of a histogram that every observation writes.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Sums {
+    pub sum_ns: u64,
+    pub max_ns: u64,
 }
 
 #[btf_map]
@@ -80,12 +94,17 @@ pub(crate) static EXCHANGES: SocketStorage<Exchanges, PLAIN> = SocketStorage::ne
 #[inline(always)]
 pub(crate) fn make(sk: Sk) -> Option<&'static mut Socket> {
     let socket = sk.storage_or_new(&SOCKETS);
-    if socket.is_none()
-        && let Some(totals) = emit::totals()
-    {
-        add(&mut totals.storage_failed, 1);
+    if socket.is_none() {
+        not_stored();
     }
     socket
+}
+
+#[inline(always)]
+fn not_stored() {
+    if let Some(totals) = emit::totals() {
+        add(&mut totals.storage_failed, 1);
+    }
 }
 
 impl Socket {
@@ -150,6 +169,16 @@ impl Socket {
 /// The accumulators, for a send or receive: in the context of the process that uses the socket.
 #[inline(always)]
 pub(crate) fn exchanges(sk: Sk) -> Option<&'static mut Exchanges> {
+    // Only an owner's are in a place.
+    match place::find(sk) {
+        Some(x) => Some(x),
+        None => displaced(sk),
+    }
+}
+
+/// The accumulators of a socket that has no place, or not yet.
+#[inline(never)]
+fn displaced(sk: Sk) -> Option<&'static mut Exchanges> {
     match sk.storage(&EXCHANGES) {
         Some(x) if x.owned != 0 => Some(x),
         _ => adopt(sk),
@@ -158,7 +187,7 @@ pub(crate) fn exchanges(sk: Sk) -> Option<&'static mut Exchanges> {
 
 /// The slow path: finds out whose the socket is, and makes its accumulators. Data that arrived first may have made them, but
 /// not in the context of a process.
-#[inline(never)]
+#[inline(always)]
 fn adopt(sk: Sk) -> Option<&'static mut Exchanges> {
     if !sk.is_tcp() || matches!(sk.state(), TCP_CLOSE | TCP_LISTEN | TCP_SYN_SENT | TCP_SYN_RECV) {
         return None;
@@ -173,8 +202,11 @@ fn adopt(sk: Sk) -> Option<&'static mut Exchanges> {
         socket.watch();
     }
     let exchanges = accumulators(sk, socket)?;
-    exchanges.owned = 1;
-    Some(exchanges)
+    let taken = place::take(socket.id.cookie, exchanges);
+    if taken.is_none() {
+        not_stored();
+    }
+    taken
 }
 
 /// The accumulators of a socket whose state is there. In any context.
@@ -190,9 +222,7 @@ pub(crate) fn accumulators(sk: Sk, socket: &Socket) -> Option<&'static mut Excha
             Some(exchanges)
         }
         None => {
-            if let Some(totals) = emit::totals() {
-                add(&mut totals.storage_failed, 1);
-            }
+            not_stored();
             None
         }
     }

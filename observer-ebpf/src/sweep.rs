@@ -9,7 +9,8 @@ use crate::{
     emit,
     exchange::{self, counts},
     kernel::{Sk, add, add32, now_ns, replace32, write_report},
-    socket::{EXCHANGES, Exchanges, SOCKETS, Socket},
+    place,
+    socket::{EXCHANGES, Exchanges, SOCKETS, Socket, Sums},
 };
 
 /// Sweeps without activity after which a socket gives its accumulators back.
@@ -22,7 +23,7 @@ static REPORT: PerCpuArray<Activity, 1> = PerCpuArray::new();
 /// Visits one socket with accumulators.
 #[inline(always)]
 pub(crate) fn visit(sk: Sk, seq: *mut seq_file) {
-    let Some(x) = sk.storage(&EXCHANGES) else { return };
+    let Some(x) = place::find(sk).or_else(|| sk.storage(&EXCHANGES)) else { return };
     let Some(socket) = sk.storage(&SOCKETS) else { return };
     let Some(tcp) = sk.tcp() else { return };
     // SAFETY: the value is this CPU's, and only this program uses it.
@@ -30,9 +31,10 @@ pub(crate) fn visit(sk: Sk, seq: *mut seq_file) {
     if let Some(totals) = emit::totals() {
         add(&mut totals.swept, 1);
     }
-    let (sent, received) = (tcp.sent(), tcp.received(sk));
-    exchange::fill(r, socket, x, tcp, sent, received, now_ns());
-    if is_quiet(r, counts(&r.turn) | counts(&r.wait)) {
+    let (sent, received, now) = (tcp.sent(), tcp.received(sk), now_ns());
+    x.visited_ns = now;
+    exchange::fill(r, socket, x, tcp, sent, received, now);
+    if is_quiet(r, counts(&r.turn.slots) | counts(&r.wait.slots)) {
         rest(sk, x);
         return;
     }
@@ -43,8 +45,8 @@ pub(crate) fn visit(sk: Sk, seq: *mut seq_file) {
         put_back(socket, x, r);
         return;
     }
-    exchange::note_totals(socket, sent, received, counts(&r.turn), counts(&r.wait));
-    socket.slowest_ns = exchange::slowest(socket, &r.turn, &r.wait);
+    exchange::note_totals(socket, sent, received, counts(&r.turn.slots), counts(&r.wait.slots));
+    socket.slowest_ns = exchange::slowest(socket, r.turn.max_ns, r.wait.max_ns);
     socket.reported_sent = sent;
     socket.reported_received = received;
 }
@@ -66,20 +68,20 @@ fn take(socket: &mut Socket, x: &mut Exchanges, r: &mut Activity) {
     }
     add32(&mut socket.resets[0], r.resets[0].wrapping_neg());
     add32(&mut socket.resets[1], r.resets[1].wrapping_neg());
-    take_slots(&mut x.turn, &mut r.turn);
-    take_slots(&mut x.wait, &mut r.wait);
+    take_slots(&mut x.turn, &mut x.turn_slots, &mut r.turn);
+    take_slots(&mut x.wait, &mut x.wait_slots, &mut r.wait);
 }
 
 #[inline(always)]
-fn take_slots(slots: &mut Slots, taken: &mut Slots) {
-    add(&mut slots.sum_ns, taken.sum_ns.wrapping_neg());
-    slots.max_ns = 0;
+fn take_slots(sums: &mut Sums, slots: &mut [Slot; SLOTS], taken: &mut Slots) {
+    add(&mut sums.sum_ns, taken.sum_ns.wrapping_neg());
+    sums.max_ns = 0;
     let mut i = 0;
     while i < SLOTS {
         let seen = taken.slots[i];
         let empty = Slot::new(seen.bucket(), 0);
         // One that has changed since it was read waits for the next sweep.
-        if seen.count() != 0 && !replace32(&mut slots.slots[i].0, seen.0, empty.0) {
+        if seen.count() != 0 && !replace32(&mut slots[i].0, seen.0, empty.0) {
             taken.slots[i] = empty;
         }
         i += 1;
@@ -96,21 +98,27 @@ fn put_back(socket: &mut Socket, x: &mut Exchanges, r: &Activity) {
     }
     add32(&mut socket.resets[0], r.resets[0]);
     add32(&mut socket.resets[1], r.resets[1]);
-    put_slots_back(socket, &mut x.turn, &r.turn, Family::Turn);
-    put_slots_back(socket, &mut x.wait, &r.wait, Family::Wait);
+    put_slots_back(socket, &mut x.turn, &mut x.turn_slots, &r.turn, Family::Turn);
+    put_slots_back(socket, &mut x.wait, &mut x.wait_slots, &r.wait, Family::Wait);
 }
 
 #[inline(always)]
-fn put_slots_back(socket: &Socket, slots: &mut Slots, taken: &Slots, family: Family) {
-    add(&mut slots.sum_ns, taken.sum_ns);
-    if taken.max_ns > slots.max_ns {
-        slots.max_ns = taken.max_ns;
+fn put_slots_back(
+    socket: &Socket,
+    sums: &mut Sums,
+    slots: &mut [Slot; SLOTS],
+    taken: &Slots,
+    family: Family,
+) {
+    add(&mut sums.sum_ns, taken.sum_ns);
+    if taken.max_ns > sums.max_ns {
+        sums.max_ns = taken.max_ns;
     }
     let mut i = 0;
     while i < SLOTS {
         let taken = taken.slots[i];
         if taken.count() != 0 {
-            let slot = &mut slots.slots[i];
+            let slot = &mut slots[i];
             if slot.bucket() == taken.bucket() {
                 add32(&mut slot.0, taken.count());
             } else {
@@ -132,6 +140,7 @@ fn rest(sk: Sk, x: &mut Exchanges) {
         x.idle += 1;
         return;
     }
+    place::leave(x);
     sk.storage_delete(&EXCHANGES);
     if let Some(totals) = emit::totals() {
         add(&mut totals.given_back, 1);

@@ -27,6 +27,7 @@ const FIELDS: &[Field] = &[
     field("SK_V6_DADDR", &[("sock_common", "skc_v6_daddr")]),
     field("SK_V6_RCV_SADDR", &[("sock_common", "skc_v6_rcv_saddr")]),
     field("SK_NET", &[("sock_common", "skc_net")]),
+    field("SK_COOKIE", &[("sock_common", "skc_cookie")]),
     field("SK_FLAGS", &[("sock_common", "skc_flags")]),
     field("SK_PROTOCOL", &[("sock", "sk_protocol")]),
     field("SK_ERR", &[("sock", "sk_err")]),
