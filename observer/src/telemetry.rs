@@ -111,6 +111,25 @@ telemetry! {
     http_connections_refused: Counter = HTTP_CONNECTIONS_REFUSED,
     http_requests: Labelled<Counter> = HTTP_REQUESTS,
     export_windows_lost: Labelled<Counter> = EXPORT_WINDOWS_LOST,
+    export_encoded: Labelled<Counter> = EXPORT_ENCODED,
+    export_delivered: Labelled<Counter> = EXPORT_DELIVERED,
+    export_dropped: Labelled<Counter> = EXPORT_DROPPED,
+    export_retried: Labelled<Counter> = EXPORT_RETRIED,
+    export_requests: Labelled<Counter> = EXPORT_REQUESTS,
+    export_request: Labelled<Arc<Timing>> = EXPORT_REQUEST,
+    export_bytes: Labelled<Counter> = EXPORT_BYTES,
+    export_shards: Labelled<Gauge> = EXPORT_SHARDS,
+    export_shards_limit: Labelled<Gauge> = EXPORT_SHARDS_LIMIT,
+    export_queue_samples: Labelled<Gauge> = EXPORT_QUEUE_SAMPLES,
+    export_queue_bytes: Labelled<Gauge> = EXPORT_QUEUE_BYTES,
+    export_queue_limit: Labelled<Gauge> = EXPORT_QUEUE_LIMIT,
+    export_oldest: Labelled<Ratio> = EXPORT_OLDEST,
+    export_delivered_until: Labelled<Ratio> = EXPORT_DELIVERED_UNTIL,
+    export_durable: Labelled<Ratio> = EXPORT_DURABLE,
+    export_disk_failing: Labelled<Gauge> = EXPORT_DISK_FAILING,
+    export_disk_written: Labelled<Counter> = EXPORT_DISK_WRITTEN,
+    export_disk_fsyncs: Labelled<Counter> = EXPORT_DISK_FSYNCS,
+    export_disk_errors: Labelled<Counter> = EXPORT_DISK_ERRORS,
 }
 
 /// What a field of [`Telemetry`] can be.
@@ -166,6 +185,35 @@ impl<M: Value> Instrument for Labelled<M> {
     }
 }
 
+/// A handle that belongs to labels.
+trait Handle: Clone {
+    fn made(labels: &str) -> Self;
+}
+
+impl<M: Value> Handle for M {
+    fn made(_labels: &str) -> Self {
+        Self::default()
+    }
+}
+
+impl Handle for Arc<Timing> {
+    fn made(labels: &str) -> Self {
+        Self::new(Timing { histogram: Mutex::default(), labels: ClassicLabels::new(labels.into()) })
+    }
+}
+
+impl Instrument for Labelled<Arc<Timing>> {
+    fn new(metric: &'static Metric) -> Self {
+        Self { names: metric.labels, series: Mutex::default() }
+    }
+
+    fn write(&self, family: usize, out: &mut Readings) {
+        for (_, timing) in &*lock(&self.series) {
+            timing.write(family, out);
+        }
+    }
+}
+
 impl Instrument for Timing {
     fn new(_metric: &'static Metric) -> Self {
         Self { histogram: Mutex::default(), labels: ClassicLabels::new("".into()) }
@@ -176,7 +224,8 @@ impl Instrument for Timing {
     }
 }
 
-impl<M: Clone + Default> Labelled<M> {
+#[expect(private_bounds, reason = "what a handle can be is this module's own")]
+impl<M: Handle> Labelled<M> {
     /// The series with these label values, in the order of the table's row.
     pub(crate) fn with<const N: usize>(&self, values: [&str; N]) -> M {
         debug_assert_eq!(self.names.len(), N, "labels {:?}", self.names);
@@ -188,7 +237,7 @@ impl<M: Clone + Default> Labelled<M> {
         if let Some((_, handle)) = series.iter().find(|(existing, _)| *existing == labels) {
             return handle.clone();
         }
-        let handle = M::default();
+        let handle = M::made(&labels);
         series.push((labels, handle.clone()));
         handle
     }

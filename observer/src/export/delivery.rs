@@ -1,18 +1,33 @@
 //! From closed windows to receivers: every window encoded once, queued, and posted until the receiver has it or will never take it.
 //!
 //! ```text
-//! shard ─▶ hand-off ─▶ encoder thread ─▶ queue ─▶ dispatcher ─▶ workers, a lane each ─▶ receiver
+//! shard ─▶ hand-off ─▶ encoder thread ─▶ queue ─▶ sender thread, a request a lane ─▶ receiver
 //! ```
+//!
+//! An endpoint has two threads of its own, so that neither a slow receiver nor a slow disk holds up anything else: the encoder's,
+//! which works as long as windows come, and the sender's, which mostly waits.
 
 mod backoff;
+mod counters;
+mod encode;
+mod endpoint;
+mod pace;
+mod post;
+mod send;
+mod status;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use observer_export::Protocol;
 
+pub(crate) use self::{
+    endpoint::{Endpoint, EndpointError, Endpoints, Sending},
+    status::{Failure, Status},
+};
+
 /// The body of one request, and what is in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parcel {
     /// What it is written in.
     pub(crate) protocol: Protocol,
@@ -47,8 +62,6 @@ pub(crate) enum Verdict {
     },
     /// It may be taken later.
     Later {
-        /// A word for the counter.
-        cause: &'static str,
         /// What happened, for people.
         message: String,
         /// How long the receiver wants to be left alone.
@@ -67,16 +80,53 @@ pub(crate) enum Verdict {
     Otherwise,
 }
 
+/// A verdict, and what led to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The status, or a word for what there was instead of one: `connect`, `timeout`.
+    pub(crate) code: Code,
+    /// What it means.
+    pub(crate) verdict: Verdict,
+}
+
+/// What a request came to, for the counter of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// An HTTP status.
+    Status(u16),
+    /// Why there is none.
+    None(&'static str),
+}
+
 /// How requests reach one receiver, and what its answers mean.
 pub(crate) trait Transport: Send + Sync + 'static {
     /// Posts a request once.
-    fn post(&self, parcel: &Parcel) -> impl Future<Output = (Verdict, Option<u16>)> + Send;
+    fn post(&self, parcel: &Parcel) -> impl Future<Output = Answer> + Send;
 
     /// Cuts a request in two whose parts are requests; `None` if it has one series, or cannot be read.
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]>;
 
-    /// In which protocol the receiver wants the next windows; `None` as long as nothing speaks against the one they are in.
+    /// What the receiver wants the next windows in; `None` as long as nothing speaks against what they are in.
     fn wanted(&self) -> Option<Protocol> {
         None
     }
 }
+
+impl Contents {
+    /// All of them.
+    pub(crate) const fn sum(self) -> u64 {
+        self.samples + self.histograms + self.exemplars
+    }
+
+    /// What is left without `other`.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self {
+            samples: self.samples.saturating_sub(other.samples),
+            histograms: self.histograms.saturating_sub(other.histograms),
+            exemplars: self.exemplars.saturating_sub(other.exemplars),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

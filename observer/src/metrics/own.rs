@@ -64,7 +64,31 @@ rows! { AGENT_ROWS:
 
 rows! { EXPORT_ROWS:
     EXPORT_WINDOWS_LOST = Counter "observer_export_windows_lost", ["endpoint", "cause"],
-        "Windows that an export did not encode, by cause: encoder_behind (it was busy with earlier ones for too long).";
+        "Windows that an export did not encode, by cause: encoder_behind (it was busy with earlier ones for too long), clock (it ended before one that was exported: the clock was set back).";
+    EXPORT_ENCODED = Counter "observer_export_encoded_samples", ["endpoint", "kind"],
+        "Samples put into the queue of an endpoint, by kind: sample, histogram (native), exemplar. Each is delivered, dropped or waits.";
+    EXPORT_DELIVERED = Counter "observer_export_delivered_samples", ["endpoint", "kind"], "Samples that the receiver has taken, by kind.";
+    EXPORT_DROPPED = Counter "observer_export_dropped_samples", ["endpoint", "cause"],
+        "Samples that the receiver will never have, by cause. By the receiver: status_400 and so on, refused (a part of a request it took). By the queue's bounds: disk_full, memory_full, age, too_large. By the disk: damaged, unreadable. And unknown_protocol (a queue of another version).";
+    EXPORT_RETRIED = Counter "observer_export_retried_samples", ["endpoint"], "Samples in requests that have to be sent again.";
+    EXPORT_REQUESTS = Counter "observer_export_requests", ["endpoint", "code"],
+        "Requests, by the status of the answer, or what came in its place: connect, tls, timeout, closed, login.";
+    EXPORT_REQUEST = Histogram "observer_export_request_seconds", ["endpoint"], "From a request to the end of its answer.";
+    EXPORT_BYTES = Counter "observer_export_sent_bytes", ["endpoint"], "Bytes of the bodies of all requests.";
+    EXPORT_SHARDS = Gauge "observer_export_shards", ["endpoint"], "How many requests may be on their way at a time.";
+    EXPORT_SHARDS_LIMIT = Gauge "observer_export_shards_limit", ["endpoint"], "The most there may be.";
+    EXPORT_QUEUE_SAMPLES = Gauge "observer_export_queue_samples", ["endpoint", "place"], "Samples that wait, in memory and on disk.";
+    EXPORT_QUEUE_BYTES = Gauge "observer_export_queue_bytes", ["endpoint", "place"], "Bytes of the requests that wait, in memory and on disk.";
+    EXPORT_QUEUE_LIMIT = Gauge "observer_export_queue_limit_bytes", ["endpoint", "place"], "How many there may be; then the oldest are dropped.";
+    EXPORT_OLDEST = Gauge "observer_export_oldest_pending_seconds", ["endpoint"], "The age of the oldest window that waits; 0 if none does.";
+    EXPORT_DELIVERED_UNTIL = Gauge "observer_export_delivered_timestamp_seconds", ["endpoint"],
+        "The end of the newest window of which the receiver has taken a request.";
+    EXPORT_DURABLE = Gauge "observer_export_durable_timestamp_seconds", ["endpoint"],
+        "Every window up to here is at the receiver or safe on disk, as far as no bound has dropped it.";
+    EXPORT_DISK_FAILING = Gauge "observer_export_disk_failing", ["endpoint"], "1 if the queue's disk does not take what it should, and memory takes it.";
+    EXPORT_DISK_WRITTEN = Counter "observer_export_disk_written_bytes", ["endpoint"], "Bytes that the queue has written to disk.";
+    EXPORT_DISK_FSYNCS = Counter "observer_export_disk_fsyncs", ["endpoint"], "How often the queue has waited for the disk to be sure.";
+    EXPORT_DISK_ERRORS = Counter "observer_export_disk_errors", ["endpoint"], "Calls that the queue's disk has failed.";
 }
 
 rows! { NODE_ROWS:

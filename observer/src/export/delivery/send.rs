@@ -1,0 +1,170 @@
+//! The sender's thread: entries of the queue out to the receiver, one at a time in each lane.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use observer_export::Protocol;
+use observer_queue::{Entry, Queue};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+
+use super::{
+    Contents, Parcel, Transport,
+    counters::Counters,
+    encode::Barrier,
+    pace::Pace,
+    post::{Fate, post},
+    status::StatusCell,
+};
+use crate::clock;
+
+/// How long the sender goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// As long as there may be windows.
+    Run,
+    /// Until the queue is empty.
+    Drain,
+    /// No longer.
+    Stop,
+}
+
+/// What the thread works with.
+pub(super) struct Sender<T> {
+    pub(super) transport: Arc<T>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) status: Arc<StatusCell>,
+    pub(super) barrier: Arc<Barrier>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) pace: Pace,
+}
+
+/// A request that has ended.
+struct Ended {
+    entry: Entry,
+    fate: Fate,
+}
+
+impl<T: Transport> Sender<T> {
+    pub(super) async fn run(mut self) {
+        let mut requests = JoinSet::new();
+        let mut busy = HashSet::new();
+        // How often entries were posted that have to be posted again.
+        let mut attempts: HashMap<u64, u32> = HashMap::new();
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while let Some(entry) = self.next(&requests, &busy) {
+                busy.insert(entry.lane);
+                let attempt = attempts.get(&entry.seq).copied().unwrap_or(0);
+                requests.spawn(self.request(entry, attempt));
+            }
+            let now = clock::monotonic();
+            let rested = self.pace.next(now).unwrap_or(now + Duration::from_secs(60));
+            tokio::select! {
+                Some(ended) = requests.join_next() => match ended {
+                    Ok(Ended { entry, fate }) => {
+                        busy.remove(&entry.lane);
+                        self.ended(&entry, fate, &mut attempts);
+                    }
+                    // What a request that panicked had is still the queue's, and comes again with the next start.
+                    Err(error) => log::error!("a request of an export ended in disorder: {error}"),
+                },
+                () = self.wake.notified() => {}
+                () = sleep_until(rested.into()) => {}
+                _ = second.tick() => self.tick(),
+                _ = self.phase.changed() => {}
+            }
+            match *self.phase.borrow() {
+                Phase::Run => {}
+                Phase::Drain if requests.is_empty() && self.is_empty() => break,
+                Phase::Drain => {}
+                Phase::Stop => break,
+            }
+        }
+        requests.shutdown().await;
+        self.tick();
+    }
+
+    /// The next entry that may go now.
+    fn next(&self, requests: &JoinSet<Ended>, busy: &HashSet<u16>) -> Option<Entry> {
+        let now = clock::monotonic();
+        if *self.phase.borrow() == Phase::Stop || requests.len() >= self.pace.allowed(now) {
+            return None;
+        }
+        if self.barrier.is_up() {
+            if !requests.is_empty() {
+                return None;
+            }
+            let entry = self.queue.take()?;
+            if !self.pace.is_rested(entry.lane, now) {
+                self.queue.give_back(entry.seq);
+                return None;
+            }
+            if !self.barrier.is_before(entry.seq) {
+                self.barrier.lower(entry.seq);
+            }
+            return Some(entry);
+        }
+        self.queue.take_free(|lane| !busy.contains(&lane) && self.pace.is_rested(lane, now))
+    }
+
+    fn request(&self, entry: Entry, attempt: u32) -> impl Future<Output = Ended> + use<T> {
+        let (transport, counters) = (Arc::clone(&self.transport), Arc::clone(&self.counters));
+        let status = Arc::clone(&self.status);
+        async move {
+            let contents = Contents::from(&entry);
+            let Some(protocol) = Protocol::from_number(entry.kind) else {
+                counters.dropped("unknown_protocol", contents);
+                status.refused(
+                    "the queue has an entry of a protocol that this version does not know",
+                    contents.sum(),
+                );
+                return Ended { entry, fate: Fate::Done };
+            };
+            let parcel = Parcel { protocol, body: entry.body.clone(), contents, attempt };
+            let fate = post(&*transport, parcel, &counters, &status).await;
+            Ended { entry, fate }
+        }
+    }
+
+    fn ended(&mut self, entry: &Entry, fate: Fate, attempts: &mut HashMap<u64, u32>) {
+        match fate {
+            Fate::Done => {
+                self.queue.ack(entry.seq);
+                attempts.remove(&entry.seq);
+                self.pace.succeeded(entry.lane);
+                self.status.succeeded();
+                let until = self.counters.delivered_until.get().max(entry.end_ms as f64 / 1000.0);
+                self.counters.delivered_until.set(until);
+            }
+            Fate::Later { message, after } => {
+                *attempts.entry(entry.seq).or_default() += 1;
+                self.counters.retried(Contents::from(entry));
+                self.pace.failed(entry.lane, after, clock::monotonic());
+                self.status.failed(&message);
+                self.queue.give_back(entry.seq);
+            }
+        }
+        self.counters.shards.set(i64::try_from(self.pace.shards()).unwrap_or(i64::MAX));
+    }
+
+    fn is_empty(&self) -> bool {
+        let stats = self.queue.stats();
+        stats.memory.entries + stats.disk.entries == 0
+    }
+
+    /// Once a second.
+    fn tick(&self) {
+        self.queue.tick();
+        self.counters.queue(&self.queue.stats(), clock::wall_ms());
+    }
+}
