@@ -4,6 +4,8 @@
 //! series always goes the same lane, and the batches of a lane have to arrive in their order; lanes do not wait for each other.
 #![forbid(unsafe_code)]
 
+pub mod labels;
+pub mod remote_write;
 pub mod wire;
 
 use observer_aggregate::window::Window;

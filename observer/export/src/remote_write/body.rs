@@ -1,0 +1,183 @@
+//! The body of a request, compressed while it grows.
+
+use snap::raw::{Encoder, max_compress_len};
+
+use super::wire::{VARINT, put_varint};
+use crate::wire::varint_len;
+
+/// Snappy's own block: no copy reaches back behind its start.
+/// <https://github.com/google/snappy/blob/main/format_description.txt>
+const BLOCK: usize = 1 << 16;
+
+/// What is left of a block that was filled beyond its end has to be moved, so this is short.
+const MARGIN: usize = 1 << 13;
+
+/// A snappy body in the block format. Each block is compressed as soon as it is full, while its bytes are still in the cache,
+/// so that the memory of a request is that of its compressed form.
+pub(crate) struct Body {
+    raw: Vec<u8>,
+    at: usize,
+    /// Uncompressed bytes that stand in `packed`.
+    taken: usize,
+    packed: Packed,
+    snappy: Encoder,
+}
+
+/// Compressed blocks one behind the other, and room for the length before them.
+struct Packed {
+    bytes: Vec<u8>,
+    end: usize,
+}
+
+/// The compressed form of bytes that only grow.
+pub(crate) struct Kept {
+    packed: Packed,
+    raw: usize,
+    pieces: usize,
+}
+
+/// So many pieces compressed by themselves are compressed anew together.
+const PIECES: usize = 16;
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        Self { packed: Packed::new(), raw: 0, pieces: 0 }
+    }
+
+    fn update(&mut self, snappy: &mut Encoder, raw: &[u8]) {
+        if self.raw == raw.len() {
+            return;
+        }
+        if self.pieces == PIECES {
+            *self = Self::new();
+        }
+        self.packed.compress(snappy, &raw[self.raw..]);
+        self.packed.shrink();
+        self.raw = raw.len();
+        self.pieces += 1;
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.packed.bytes.capacity()
+    }
+}
+
+impl Body {
+    pub(crate) fn new() -> Self {
+        Self { raw: vec![0; BLOCK + MARGIN], at: 0, taken: 0, packed: Packed::new(), snappy: Encoder::new() }
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn begin(&mut self) {
+        (self.at, self.taken) = (0, 0);
+        self.packed.clear();
+    }
+
+    /// Uncompressed bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.taken + self.at
+    }
+
+    /// Room for at least `size` bytes.
+    #[inline]
+    pub(crate) fn room(&mut self, size: usize) -> &mut [u8] {
+        if self.raw.len() - self.at < size {
+            self.drain(size);
+        }
+        &mut self.raw[self.at..]
+    }
+
+    /// So many bytes of the room have been written.
+    #[inline]
+    pub(crate) fn advance(&mut self, size: usize) {
+        self.at += size;
+    }
+
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.advance(bytes.len());
+    }
+
+    /// Takes what has been compressed before, and first compresses what has come to it since.
+    pub(crate) fn put_kept(&mut self, kept: &mut Kept, raw: &[u8]) {
+        if self.at > 0 {
+            self.packed.compress(&mut self.snappy, &self.raw[..self.at]);
+            self.taken += std::mem::take(&mut self.at);
+        }
+        kept.update(&mut self.snappy, raw);
+        self.taken += raw.len();
+        self.packed.append(kept.packed.bytes());
+    }
+
+    #[cold]
+    fn drain(&mut self, size: usize) {
+        let full = self.at / BLOCK * BLOCK;
+        if full > 0 {
+            self.packed.compress(&mut self.snappy, &self.raw[..full]);
+            self.raw.copy_within(full..self.at, 0);
+            self.taken += full;
+            self.at -= full;
+        }
+        if self.raw.len() - self.at < size {
+            self.raw.resize(self.at + size, 0);
+        }
+    }
+
+    /// Ends the body and hands it out in exchange for another buffer; it begins behind so many bytes.
+    pub(crate) fn finish(&mut self, buffer: &mut Vec<u8>) -> (usize, usize) {
+        self.packed.compress(&mut self.snappy, &self.raw[..self.at]);
+        self.taken += std::mem::take(&mut self.at);
+        let start = VARINT - varint_len(self.taken as u64);
+        put_varint(&mut self.packed.bytes, start, self.taken as u64);
+        std::mem::swap(&mut self.packed.bytes, buffer);
+        (start, self.packed.end)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.raw.capacity() + self.packed.bytes.capacity()
+    }
+}
+
+impl Packed {
+    fn new() -> Self {
+        Self { bytes: Vec::new(), end: VARINT }
+    }
+
+    fn clear(&mut self) {
+        self.end = VARINT;
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[VARINT.min(self.bytes.len())..self.end.min(self.bytes.len())]
+    }
+
+    fn shrink(&mut self) {
+        self.bytes.truncate(self.end);
+        self.bytes.shrink_to_fit();
+    }
+
+    fn reserve(&mut self, size: usize) {
+        if self.bytes.len() < self.end + size {
+            self.bytes.resize(self.end + size, 0);
+        }
+    }
+
+    fn append(&mut self, packed: &[u8]) {
+        self.reserve(packed.len());
+        self.bytes[self.end..self.end + packed.len()].copy_from_slice(packed);
+        self.end += packed.len();
+    }
+
+    /// Appends the blocks of `raw`.
+    fn compress(&mut self, snappy: &mut Encoder, raw: &[u8]) {
+        self.reserve(max_compress_len(raw.len()));
+        // The encoder writes the length first. It is in the way: the length of the whole comes before everything else.
+        let header = varint_len(raw.len() as u64);
+        let start = self.end - header;
+        let mut kept = [0; VARINT];
+        kept[..header].copy_from_slice(&self.bytes[start..self.end]);
+        let size = snappy.compress(raw, &mut self.bytes[start..]).unwrap_or(header);
+        self.bytes[start..self.end].copy_from_slice(&kept[..header]);
+        self.end = start + size;
+    }
+}

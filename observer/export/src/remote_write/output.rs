@@ -1,0 +1,274 @@
+//! Requests under construction.
+
+use observer_aggregate::native::Native;
+
+use super::{
+    Options, Version,
+    body::{Body, Kept},
+    build::Shared,
+    histogram,
+    store::Entry,
+    wire::{VARINT, put, put_varint},
+};
+use crate::{Batch, Protocol, wire::bytes_len};
+
+/// Receives batches.
+pub(crate) type Out<'o> = dyn FnMut(Batch<'_>) + 'o;
+
+/// What a sample's message has behind its value: its times.
+#[derive(Clone, Copy)]
+pub(crate) struct Stamp {
+    bytes: [u8; 24],
+    len: usize,
+    time_ms: i64,
+    start_ms: i64,
+}
+
+impl Stamp {
+    /// `start_ms`: when the series began to count, 0 if nobody knows.
+    pub(crate) fn new(time_ms: i64, start_ms: i64) -> Self {
+        let mut bytes = [0; 24];
+        let mut len = 0;
+        for (tag, time) in [(0x10, time_ms), (0x18, start_ms)] {
+            if time != 0 {
+                bytes[len] = tag;
+                len = put_varint(&mut bytes, len + 1, time.cast_unsigned());
+            }
+        }
+        Self { bytes, len, time_ms, start_ms }
+    }
+}
+
+/// Where a request belongs, and what its series refer to.
+pub(crate) struct Target<'t> {
+    pub(crate) lane: u16,
+    pub(crate) shared: &'t Shared,
+    pub(crate) symbols: &'t mut Option<Kept>,
+}
+
+/// A body that is finished and waits for the next, to know whether it is the last.
+struct Ready {
+    lane: u16,
+    start: usize,
+    end: usize,
+    counts: Counts,
+}
+
+/// What is in a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) samples: u32,
+    pub(crate) histograms: u32,
+    pub(crate) metadata: u32,
+}
+
+/// Makes requests out of series and hands them out.
+pub(crate) struct Output {
+    version: Version,
+    max_samples: usize,
+    max_bytes: usize,
+    body: Body,
+    counts: Counts,
+    open: bool,
+    buffer: Vec<u8>,
+    ready: Option<Ready>,
+    message: Vec<u8>,
+    end_ms: i64,
+    serial: u64,
+}
+
+impl Output {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            version: options.version,
+            max_samples: options.max_samples.max(1),
+            max_bytes: options.max_bytes,
+            body: Body::new(),
+            counts: Counts::default(),
+            open: false,
+            buffer: Vec::new(),
+            ready: None,
+            message: Vec::new(),
+            end_ms: 0,
+            serial: 0,
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.body.memory_bytes() + self.buffer.capacity() + self.message.capacity()
+    }
+
+    /// What follows belongs to that window.
+    pub(crate) fn window(&mut self, end_ms: i64, serial: u64) {
+        (self.end_ms, self.serial) = (end_ms, serial);
+    }
+
+    /// Makes sure that a request is open which takes a series of that size.
+    #[inline]
+    fn open(&mut self, target: &mut Target<'_>, size: usize, out: &mut Out<'_>) {
+        let Counts { samples, histograms, metadata } = self.counts;
+        let count = (samples + histograms + metadata) as usize;
+        if self.open && (count >= self.max_samples || (count > 0 && self.body.len() + size > self.max_bytes))
+        {
+            self.finish(target.lane, out);
+        }
+        if !self.open {
+            self.begin(target);
+        }
+    }
+
+    #[cold]
+    fn begin(&mut self, target: &mut Target<'_>) {
+        self.body.begin();
+        self.open = true;
+        if self.version == Version::V2 {
+            self.body.put_kept(target.symbols.get_or_insert_with(Kept::new), target.shared.strings.bytes());
+        }
+    }
+
+    /// A series with one sample. `records`: those of its part.
+    #[inline]
+    pub(crate) fn sample<const V2: bool>(
+        &mut self,
+        target: &mut Target<'_>,
+        records: &[u8],
+        entry: &Entry,
+        value: u64,
+        stamp: &Stamp,
+        out: &mut Out<'_>,
+    ) {
+        let size = usize::from(entry.len) + 128;
+        self.open(target, size, out);
+        let room = self.body.room(size);
+        let sample = 9 + stamp.len;
+        let mut at = head::<V2>(room, target.shared, records, entry, 2 + sample);
+        room[at..at + 3].copy_from_slice(&[0x12, sample as u8, 0x09]);
+        room[at + 3..at + 11].copy_from_slice(&value.to_le_bytes());
+        room[at + 11..at + 35].copy_from_slice(&stamp.bytes);
+        at += 11 + stamp.len;
+        if V2 {
+            at = metadata(room, at, target.shared, entry);
+        }
+        self.body.advance(at);
+        self.counts.samples += 1;
+    }
+
+    /// A series with one native histogram, or with its end.
+    pub(crate) fn histogram<const V2: bool>(
+        &mut self,
+        target: &mut Target<'_>,
+        records: &[u8],
+        entry: &Entry,
+        native: Result<&Native, f64>,
+        stamp: &Stamp,
+        out: &mut Out<'_>,
+    ) {
+        let mut message = std::mem::take(&mut self.message);
+        message.clear();
+        match native {
+            Ok(native) => histogram::write(&mut message, native, stamp.time_ms, stamp.start_ms),
+            Err(stale) => histogram::write_stale(&mut message, stale, stamp.time_ms),
+        }
+        let size = usize::from(entry.len) + message.len() + 128;
+        self.open(target, size, out);
+        let room = self.body.room(size);
+        let field = bytes_len(message.len());
+        let mut at = head::<V2>(room, target.shared, records, entry, field);
+        room[at] = if V2 { 0x1a } else { 0x22 };
+        at = put_varint(room, at + 1, message.len() as u64);
+        at = put(room, at, &message);
+        if V2 {
+            at = metadata(room, at, target.shared, entry);
+        }
+        self.body.advance(at);
+        self.counts.histograms += 1;
+        self.message = message;
+    }
+
+    /// A field of the request that is not a series: metadata of version 1.
+    pub(crate) fn metadata(&mut self, target: &mut Target<'_>, field: &[u8], out: &mut Out<'_>) {
+        self.open(target, field.len(), out);
+        self.body.put(field);
+        self.counts.metadata += 1;
+    }
+
+    /// Ends the request.
+    pub(crate) fn finish(&mut self, lane: u16, out: &mut Out<'_>) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        self.hand_out(false, out);
+        let (start, end) = self.body.finish(&mut self.buffer);
+        self.ready = Some(Ready { lane, start, end, counts: std::mem::take(&mut self.counts) });
+    }
+
+    /// Hands out the request that is ready.
+    pub(crate) fn hand_out(&mut self, last: bool, out: &mut Out<'_>) {
+        let Some(Ready { lane, start, end, counts }) = self.ready.take() else { return };
+        let protocol = match self.version {
+            Version::V1 => Protocol::RemoteWrite1,
+            Version::V2 => Protocol::RemoteWrite2,
+        };
+        out(Batch {
+            protocol,
+            lane,
+            end_ms: self.end_ms,
+            serial: self.serial,
+            last,
+            samples: counts.samples,
+            histograms: counts.histograms,
+            exemplars: 0,
+            body: &self.buffer[start..end],
+        });
+    }
+}
+
+/// The head of a series' message and its labels. `rest`: the bytes that follow, without the metadata of version 2.
+#[inline]
+fn head<const V2: bool>(
+    room: &mut [u8],
+    shared: &Shared,
+    records: &[u8],
+    entry: &Entry,
+    rest: usize,
+) -> usize {
+    let Entry { at: record, extra, len, .. } = *entry;
+    let record = record as usize;
+    if V2 {
+        let metadata = 2 + usize::from(shared.metadata.bytes()[extra as usize + 1]);
+        room[0] = 0x2a;
+        let at = put_varint(room, 1, (usize::from(len) + rest + metadata) as u64);
+        return put_short(room, at, &records[record..], len.into());
+    }
+    room[0] = 0x0a;
+    let mut at = put_varint(room, 1, (usize::from(len) + rest) as u64);
+    let strings = shared.strings.bytes();
+    let (references, _) = records[record..record + 4 * extra as usize].as_chunks();
+    for reference in references {
+        let string = &strings[u32::from_le_bytes(*reference) as usize..];
+        let size = usize::from(u16::from_le_bytes([string[0], string[1]]));
+        at = put_short(room, at, &string[2..], size);
+    }
+    at
+}
+
+#[inline]
+fn metadata(room: &mut [u8], at: usize, shared: &Shared, entry: &Entry) -> usize {
+    let field = &shared.metadata.bytes()[entry.extra as usize..];
+    put_short(room, at, field, 2 + usize::from(field[1]))
+}
+
+/// Copies the first `size` bytes. Most strings are short, and a copy of a fixed size costs no call.
+#[inline]
+fn put_short(room: &mut [u8], at: usize, from: &[u8], size: usize) -> usize {
+    const SHORT: usize = 32;
+    match (from.first_chunk::<SHORT>(), room[at..].first_chunk_mut::<SHORT>()) {
+        (Some(from), Some(to)) if size <= SHORT => {
+            *to = *from;
+            at + size
+        }
+        _ => put(room, at, &from[..size]),
+    }
+}
+
+const _: () = assert!(VARINT + 9 + 24 + 24 + 32 < 128, "the room of a sample's fixed parts");

@@ -1,0 +1,103 @@
+//! A receiver that keeps everything, and refuses what the specifications forbid.
+
+use std::collections::{BTreeMap, HashMap};
+
+use observer_export::{Batch, Protocol};
+use prost::Message as _;
+
+use crate::proto::{Histogram, Metadata, MetricMetadata, Request, Sample, TimeSeries1, WriteRequest};
+
+/// Labels as they came, sorted.
+pub(crate) type Key = Vec<(String, String)>;
+
+/// A sample of any kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Point {
+    /// Bits of the value, so that all NaN are told apart; when the series was created.
+    Value(u64, i64),
+    Native(Box<Histogram>),
+}
+
+/// What has arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) series: BTreeMap<Key, Vec<(i64, Point)>>,
+    /// Type, help and unit by series.
+    pub(crate) metadata: BTreeMap<Key, (i32, String, String)>,
+    /// Metadata of version 1, as often as they came.
+    pub(crate) families: Vec<MetricMetadata>,
+    pub(crate) requests: Vec<(u16, u32, usize)>,
+    lanes: HashMap<Key, u16>,
+    /// A window is over.
+    done: bool,
+}
+
+impl Received {
+    /// Takes in a request as a strict receiver does.
+    pub(crate) fn take(&mut self, batch: &Batch<'_>) {
+        let raw = snap::raw::Decoder::new().decompress_vec(batch.body).expect("snappy");
+        self.requests.push((batch.lane, batch.samples, raw.len()));
+        self.done = batch.last;
+        let (mut samples, mut histograms) = (0, 0);
+        match batch.protocol {
+            Protocol::RemoteWrite1 => {
+                let request = WriteRequest::decode(&*raw).expect("protobuf");
+                self.families.extend(request.metadata);
+                for TimeSeries1 { labels, samples: values, histograms: natives, .. } in request.timeseries {
+                    assert!(values.iter().all(|sample| sample.start_timestamp == 0), "no field of version 1");
+                    samples += values.len();
+                    histograms += natives.len();
+                    let key: Key = labels.into_iter().map(|label| (label.name, label.value)).collect();
+                    self.points(batch.lane, &key, values, natives);
+                }
+            }
+            Protocol::RemoteWrite2 => {
+                let request = Request::decode(&*raw).expect("protobuf");
+                assert_eq!(request.symbols.first().map(String::as_str), Some(""), "the first symbol");
+                let mut symbols = request.symbols.clone();
+                symbols.sort_unstable();
+                assert!(symbols.windows(2).all(|pair| pair[0] != pair[1]), "a symbol twice");
+                let symbol = |number: u32| request.symbols[number as usize].clone();
+                for series in request.timeseries {
+                    samples += series.samples.len();
+                    histograms += series.histograms.len();
+                    let (pairs, rest) = series.labels_refs.as_chunks::<2>();
+                    assert!(rest.is_empty(), "a name without a value");
+                    let key: Key =
+                        pairs.iter().map(|[name, value]| (symbol(*name), symbol(*value))).collect();
+                    let Metadata { kind, help_ref, unit_ref } = series.metadata.expect("metadata");
+                    self.metadata.insert(key.clone(), (kind, symbol(help_ref), symbol(unit_ref)));
+                    self.points(batch.lane, &key, series.samples, series.histograms);
+                }
+            }
+            Protocol::Otlp => panic!("not remote write"),
+        }
+        assert_eq!((batch.samples as usize, batch.histograms as usize), (samples, histograms));
+    }
+
+    fn points(&mut self, lane: u16, key: &Key, samples: Vec<Sample>, histograms: Vec<Histogram>) {
+        assert!(key.windows(2).all(|pair| pair[0].0 < pair[1].0), "labels that are not sorted: {key:?}");
+        assert!(key.iter().all(|(name, value)| !name.is_empty() && !value.is_empty()), "empty: {key:?}");
+        assert!(key.iter().any(|(name, _)| name == "__name__"), "no name: {key:?}");
+        assert!(samples.is_empty() != histograms.is_empty(), "either samples or histograms: {key:?}");
+        assert_eq!(*self.lanes.entry(key.clone()).or_insert(lane), lane, "{key:?} changes its lane");
+        let points = self.series.entry(key.clone()).or_default();
+        let values = samples.into_iter().map(|Sample { value, timestamp, start_timestamp }| {
+            (timestamp, Point::Value(value.to_bits(), start_timestamp))
+        });
+        let natives =
+            histograms.into_iter().map(|native| (native.timestamp, Point::Native(Box::new(native))));
+        for (time, point) in values.chain(natives) {
+            assert!(
+                points.last().is_none_or(|last| last.0 < time),
+                "{key:?} goes back to {time}: {points:?}"
+            );
+            points.push((time, point));
+        }
+    }
+
+    /// Whether the last request said that it was the last of its window.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+}
