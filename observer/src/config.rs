@@ -10,6 +10,7 @@ mod group;
 mod job;
 mod keys;
 mod login;
+mod protocol;
 mod resolve;
 mod section;
 mod selector;
@@ -35,6 +36,7 @@ pub(crate) use self::{
     group::{Group, parse_json_groups, read_groups},
     job::{FileSd, HttpSd, Job, Settings},
     login::Login,
+    protocol::Dialect,
     resolve::{Resolution, Resolver},
     target::{Flag, ScrapeTarget, Target},
 };

@@ -8,6 +8,12 @@ use crate::histogram::Histogram;
 /// The schema of histograms whose bounds are given one by one (`model/histogram/generic.go`, `CustomBucketsSchema`).
 pub const CUSTOM_BUCKETS: i32 = -53;
 
+/// The schema of the finest buckets there are.
+pub const FINEST: i32 = 8;
+
+/// The schema of the widest buckets there are.
+pub const COARSEST: i32 = -4;
+
 /// A histogram at one moment. Counts are of all observations since its start, one a bucket and not cumulative.
 #[derive(Debug, Default, PartialEq)]
 pub struct Native {
@@ -102,6 +108,40 @@ impl Buckets {
         self.counts.push(count);
     }
 
+    /// Merges each `2^by` buckets into one, in place.
+    fn merge(&mut self, by: u32) {
+        let Self { spans, counts } = self;
+        // Where runs and counts are read, and how many are kept; there are never more kept than read.
+        let (mut at, mut read) = (0_i32, 0);
+        let (mut runs, mut kept, mut end) = (0, 0, 0_i32);
+        for run in 0..spans.len() {
+            let Span { offset, length } = spans[run];
+            let first = at.saturating_add(offset);
+            at = first.saturating_add_unsigned(length);
+            for index in first..at {
+                // Bucket `i` ends at a power of the base: its own index, rounded up.
+                let wide = (index.saturating_sub(1) >> by) + 1;
+                let count = counts[read];
+                read += 1;
+                if kept > 0 && wide < end {
+                    counts[kept - 1] += count;
+                    continue;
+                }
+                if kept > 0 && wide == end {
+                    spans[runs - 1].length += 1;
+                } else {
+                    spans[runs] = Span { offset: wide - end, length: 1 };
+                    runs += 1;
+                }
+                counts[kept] = count;
+                kept += 1;
+                end = wide + 1;
+            }
+        }
+        spans.truncate(runs);
+        counts.truncate(kept);
+    }
+
     /// The buckets that the runs name, with their indexes.
     pub fn iter(&self) -> impl Iterator<Item = (i32, f64)> {
         let mut at = 0_i32;
@@ -114,7 +154,36 @@ impl Buckets {
     }
 }
 
+/// The schema of the finest buckets whose bounds exceed each other at least by that factor, as Prometheus chooses it
+/// (`scrape/scrape.go`, `pickSchema`).
+#[must_use]
+pub fn schema_of_factor(factor: f64) -> i32 {
+    // Any bucket is wider than that.
+    let factor = if factor <= 1.0 { 1.00271 } else { factor };
+    let schema = (-factor.log2().log2()).floor();
+    // A cast of a float saturates.
+    (schema as i32).clamp(COARSEST, FINEST)
+}
+
 impl Native {
+    /// How many buckets there are beside the zero bucket.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        self.positive.counts.len() + self.negative.counts.len()
+    }
+
+    /// Merges buckets until the schema is at most this one. Histograms with bounds of their own stay as they are.
+    pub fn reduce(&mut self, schema: i32) {
+        let schema = schema.max(COARSEST);
+        if self.schema == CUSTOM_BUCKETS || self.schema <= schema {
+            return;
+        }
+        let by = self.schema.abs_diff(schema);
+        self.positive.merge(by);
+        self.negative.merge(by);
+        self.schema = schema;
+    }
+
     /// Bytes reserved, its own included.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -158,6 +227,46 @@ mod tests {
         let spans = [(-3, 2), (2, 2), (6, 1)].map(|(offset, length)| Span { offset, length });
         assert_eq!(buckets.spans, spans);
         assert_eq!(buckets.iter().collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn a_lower_resolution_keeps_every_observation_in_its_range() {
+        let mut native = Native { schema: 2, ..Native::default() };
+        for (index, count) in [(-4, 1.0), (-3, 2.0), (0, 4.0), (1, 8.0), (4, 16.0), (5, 32.0), (9, 64.0)] {
+            native.positive.push(index, count);
+        }
+        native.negative.push(i32::MIN + 1, 1.0);
+        native.reduce(3);
+        assert_eq!((native.schema, native.buckets()), (2, 8));
+        native.reduce(0);
+        let wide: Vec<_> = native.positive.iter().collect();
+        assert_eq!(wide, [(-1, 1.0), (0, 6.0), (1, 24.0), (2, 32.0), (3, 64.0)]);
+        assert_eq!(native.positive.spans, [Span { offset: -1, length: 5 }]);
+        native.reduce(-9);
+        assert_eq!(
+            (native.schema, native.positive.iter().collect::<Vec<_>>()),
+            (COARSEST, vec![(0, 7.0), (1, 120.0)])
+        );
+    }
+
+    #[test]
+    fn a_factor_chooses_the_schema_that_prometheus_chooses() {
+        for (factor, schema) in [
+            (0.0, 8),
+            (1.0, 8),
+            (1.0027, 8),
+            (1.01, 6),
+            (1.1, 2),
+            (1.19, 1),
+            (1.1892, 2),
+            (1.5, 0),
+            (2.0, 0),
+            (4.0, -1),
+            (65536.0, -4),
+            (1e9, -4),
+        ] {
+            assert_eq!(schema_of_factor(factor), schema, "{factor}");
+        }
     }
 
     #[test]

@@ -7,10 +7,12 @@ use std::{
 };
 
 use hyper::Uri;
+use observer_aggregate::native;
 
 use super::{
     Config, Environment, Group, Login, Resolution, Resolver, Target, duration,
     keys::{FileSdKeys, GlobalKeys, HttpSdKeys, JobKeys, LimitKeys, MoreKeys, RelabelKeys, StaticKeys},
+    protocol::{Dialect, ScrapeProtocol, ScrapeProtocols},
     section::{At, Labels, Section as _, Size, Value as _},
     yaml::{self, Document, Fault, Node},
 };
@@ -98,6 +100,18 @@ pub(crate) struct Settings {
     pub(crate) body_size_limit: usize,
     /// How many dropped targets are kept.
     pub(crate) keep_dropped: usize,
+    /// The formats to ask for, if the configuration says which.
+    pub(crate) protocols: Option<ScrapeProtocols>,
+    /// How a body is read that does not say what it is.
+    pub(crate) fallback: Dialect,
+    /// Native histograms are taken.
+    pub(crate) native_histograms: bool,
+    /// The classic form of a native histogram is taken too.
+    pub(crate) classic_histograms: bool,
+    /// The most buckets of a native histogram; 0 for any number.
+    pub(crate) bucket_limit: usize,
+    /// The highest resolution of a native histogram, see [`observer_aggregate::native::Native::schema`].
+    pub(crate) max_schema: i32,
 }
 
 impl Default for Settings {
@@ -118,7 +132,20 @@ impl Default for Settings {
             // Some hundred thousand samples: more than one exporter has, less than what hurts a node.
             body_size_limit: 64 << 20,
             keep_dropped: 1000,
+            protocols: None,
+            fallback: Dialect::Text,
+            native_histograms: false,
+            classic_histograms: false,
+            bucket_limit: 0,
+            max_schema: native::FINEST,
         }
+    }
+}
+
+impl Settings {
+    /// The `Accept` header of a scrape.
+    pub(crate) fn accept(&self) -> String {
+        self.protocols.unwrap_or_else(|| ScrapeProtocols::default_for(self.native_histograms)).accept()
     }
 }
 
@@ -154,6 +181,9 @@ impl Defaults {
             settings.body_size_limit = bytes;
         }
         keep(&mut settings, dropped, &global.keep_dropped_targets);
+        set_protocols(&mut settings, &global.scrape_protocols)?;
+        set(&mut settings.native_histograms, &global.scrape_native_histograms);
+        set(&mut settings.classic_histograms, &global.always_scrape_classic_histograms);
         let timeout = global.scrape_timeout.as_ref().map_or(TIMEOUT, |at| at.value);
         Ok(Self { settings, timeout, dropped })
     }
@@ -267,8 +297,12 @@ fn settings(keys: &JobKeys<'_>, defaults: &Defaults) -> Result<Settings, Fault> 
         (&mut settings.track_timestamps_staleness, &keys.track_timestamps_staleness),
         (&mut settings.compression, &keys.enable_compression),
         (&mut settings.follow_redirects, &keys.follow_redirects),
+        (&mut settings.native_histograms, &keys.scrape_native_histograms),
     ] {
         set(flag, said);
+    }
+    for said in [&keys.scrape_classic_histograms, &keys.always_scrape_classic_histograms] {
+        set(&mut settings.classic_histograms, said);
     }
     for (limit, said) in [
         (&mut settings.sample_limit, &keys.sample_limit),
@@ -276,6 +310,7 @@ fn settings(keys: &JobKeys<'_>, defaults: &Defaults) -> Result<Settings, Fault> 
         (&mut settings.label_limit, &keys.label_limit),
         (&mut settings.label_name_length_limit, &keys.label_name_length_limit),
         (&mut settings.label_value_length_limit, &keys.label_value_length_limit),
+        (&mut settings.bucket_limit, &keys.native_histogram_bucket_limit),
     ] {
         set(limit, said);
     }
@@ -283,7 +318,22 @@ fn settings(keys: &JobKeys<'_>, defaults: &Defaults) -> Result<Settings, Fault> 
         settings.body_size_limit = bytes;
     }
     keep(&mut settings, defaults.dropped, &keys.keep_dropped_targets);
+    set_protocols(&mut settings, &keys.scrape_protocols)?;
+    if let Some(at) = &keys.fallback_scrape_protocol {
+        settings.fallback = at.value.dialect();
+    }
+    if let Some(at) = &keys.native_histogram_min_bucket_factor {
+        settings.max_schema = native::schema_of_factor(at.value);
+    }
     Ok(settings)
+}
+
+fn set_protocols(settings: &mut Settings, said: &Option<At<'_, Vec<ScrapeProtocol>>>) -> Result<(), Fault> {
+    let Some(At { node, value }) = said else { return Ok(()) };
+    let protocols = ScrapeProtocols::of(value.iter().copied());
+    settings.protocols =
+        Some(protocols.ok_or_else(|| node.fault("expected at least one format, and none of them twice"))?);
+    Ok(())
 }
 
 /// One entry of `static_configs`.

@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
+    protocol::ScrapeProtocol,
     section::{At, Delay, Key, Labels, Named, Params, Secret, Section, Size, Table, Unread, Value, sections},
     yaml::{Fault, Node},
 };
@@ -38,9 +39,11 @@ sections! {
         "label_value_length_limit" => label_value_length_limit: usize = "0", "The longest value of a label in bytes; 0 for any length.";
         "body_size_limit" => body_size_limit: Size = "64MiB", "The largest body of a scrape; 0 for any size.";
         "keep_dropped_targets" => keep_dropped_targets: usize = "0", "How many targets that relabelling dropped are kept for `/api/v1/targets`; 0 for as many as `limits` has.";
+        "scrape_protocols" => scrape_protocols: Vec<ScrapeProtocol> = "", "The formats that are asked for, the most wanted first; if nothing is said OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4, and before them PrometheusProto with `scrape_native_histograms`.";
+        "scrape_native_histograms" => scrape_native_histograms: bool = "false", "Take native histograms, which only protobuf has. Otherwise only the classic form is taken.";
+        "always_scrape_classic_histograms" => always_scrape_classic_histograms: bool = "false", "Take the classic form of a native histogram too.";
         unsupported: "evaluation_interval", "rule_query_offset", "query_log_file", "scrape_failure_log_file",
-            "scrape_protocols", "metric_name_validation_scheme", "metric_name_escaping_scheme",
-            "scrape_native_histograms", "always_scrape_classic_histograms",
+            "metric_name_validation_scheme", "metric_name_escaping_scheme",
             "convert_classic_histograms_to_nhcb", "extra_scrape_metrics";
     }
 
@@ -73,12 +76,16 @@ sections! {
         "label_value_length_limit" => label_value_length_limit: usize = "", "As in `global`.";
         "body_size_limit" => body_size_limit: Size = "", "As in `global`.";
         "keep_dropped_targets" => keep_dropped_targets: usize = "", "As in `global`.";
+        "scrape_protocols" => scrape_protocols: Vec<ScrapeProtocol> = "", "As in `global`.";
+        "fallback_scrape_protocol" => fallback_scrape_protocol: ScrapeProtocol = "PrometheusText0.0.4", "How a body is read whose `Content-Type` is missing or unknown.";
+        "scrape_native_histograms" => scrape_native_histograms: bool = "", "As in `global`.";
+        "always_scrape_classic_histograms" => always_scrape_classic_histograms: bool = "", "As in `global`.";
+        "scrape_classic_histograms" => scrape_classic_histograms: bool = "", "The older name of `always_scrape_classic_histograms`.";
+        "native_histogram_bucket_limit" => native_histogram_bucket_limit: usize = "0", "The most buckets of a native histogram; 0 for any number. One with more is brought to a lower resolution; where none is low enough, the scrape fails.";
+        "native_histogram_min_bucket_factor" => native_histogram_min_bucket_factor: f64 = "0", "By how much each bucket's bound must at least exceed the one before; a native histogram with finer buckets is brought to a lower resolution.";
         idle: "track_timestamps_staleness";
         unsupported: "oauth2", "bearer_token", "bearer_token_file", "tls_config", "proxy_url", "no_proxy",
-            "proxy_from_environment", "proxy_connect_header", "scrape_protocols", "fallback_scrape_protocol",
-            "scrape_native_histograms", "always_scrape_classic_histograms", "scrape_classic_histograms",
-            "convert_classic_histograms_to_nhcb", "native_histogram_bucket_limit",
-            "native_histogram_min_bucket_factor", "scrape_failure_log_file", "metric_name_validation_scheme",
+            "proxy_from_environment", "proxy_connect_header", "convert_classic_histograms_to_nhcb", "scrape_failure_log_file", "metric_name_validation_scheme",
             "metric_name_escaping_scheme", "extra_scrape_metrics", "aws_sd_configs", "azure_sd_configs",
             "consul_sd_configs", "digitalocean_sd_configs", "dns_sd_configs", "docker_sd_configs",
             "dockerswarm_sd_configs", "ec2_sd_configs", "eureka_sd_configs", "gce_sd_configs",

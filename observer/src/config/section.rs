@@ -2,6 +2,7 @@
 
 use std::{fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::protocol::ScrapeProtocol;
 use super::{
     duration,
     yaml::{Fault, Node},
@@ -216,7 +217,13 @@ scalars! {
     bool, "`true` or `false`", "`true` or `false`", |text| text.parse().ok();
     SocketAddr, "address", "an address such as `127.0.0.1:9435`", |text| text.parse().ok();
     PathBuf, "path", "a path", |text| (!text.is_empty()).then(|| text.into());
+    f64, "number", "a number of at least 0", |text| text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
+    ScrapeProtocol, "format", &expected_protocol(), ScrapeProtocol::parse;
     Action, "action", &expected_action(), Action::parse;
+}
+
+fn expected_protocol() -> String {
+    format!("one of {}", ScrapeProtocol::NAMES.map(|(name, _)| name).join(", "))
 }
 
 fn expected_action() -> String {

@@ -1,5 +1,7 @@
 //! From a body to the target's block.
 
+mod protobuf;
+
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -10,7 +12,9 @@ use observer_aggregate::{
     family::{self, Suffix},
     series::{Block, Head},
 };
-use observer_exposition::{Delta, Dialect, Error, FamilyInfo, Kind, Labels, Sample, Sink, Stats, unescape};
+use observer_exposition::{
+    self as exposition, Delta, FamilyInfo, Kind, Labels, Sample, Sink, Stats, unescape,
+};
 
 use super::{
     budget::Budget,
@@ -18,7 +22,7 @@ use super::{
     synthetic::{Report, Synthetic},
 };
 use crate::{
-    config::{Job, Target},
+    config::{Dialect, Job, Target},
     relabel::{LabelSet, Scratch},
 };
 
@@ -26,11 +30,28 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) block: Block,
-    reader: Option<(Dialect, Delta)>,
+    reader: Option<(Dialect, Reader)>,
     synthetic: Synthetic,
     keeper: Keeper,
     /// The target is none any more: what its last scrape still brings is not wanted.
     ended: bool,
+}
+
+/// Knows which sample of a body is which.
+#[derive(Debug)]
+enum Reader {
+    Lines(Box<Delta>),
+    Protobuf(protobuf::Reader),
+}
+
+/// What a reader says of a body.
+struct Read {
+    samples: u64,
+    duplicates: u64,
+    /// Series that are no samples of the body.
+    beside: usize,
+    /// Series came, went, or changed places.
+    layout_changed: bool,
 }
 
 /// Decides what becomes of a series that is new.
@@ -68,7 +89,11 @@ pub(super) struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DecodeError {
     #[error("cannot parse the body: {0}")]
-    Parse(Error),
+    Parse(exposition::Error),
+    #[error("cannot parse the body: {0}")]
+    Protobuf(exposition::protobuf::Error),
+    #[error("a native histogram has more than {0} buckets at any resolution")]
+    BucketLimit(usize),
     #[error("more samples than the limit of {0}")]
     SampleLimit(usize),
     #[error("{0}")]
@@ -103,7 +128,7 @@ impl Core {
         if reader.as_ref().is_some_and(|(known, _)| *known != dialect) {
             forget(block, reader, keeper);
         }
-        let (_, reader) = reader.get_or_insert_with(|| (dialect, Delta::new(dialect)));
+        let (_, reader) = reader.get_or_insert_with(|| (dialect, Reader::new(dialect)));
         let limit = keeper.job.settings.sample_limit;
         let mut fill = Fill { block, keeper, counts: Counts::default(), refusal: None };
         let decoded = reader.decode(body, &mut fill);
@@ -114,12 +139,13 @@ impl Core {
         }
         keeper.release(reader.gone().len());
         match decoded {
-            Ok(Stats { samples, duplicates, layout_changed, .. }) => {
+            Ok(Read { samples, duplicates, beside, layout_changed }) => {
                 (counts.scraped, counts.duplicates) = (count(samples), count(duplicates));
                 if !keeper.job.metric_relabel.is_empty() {
                     // Lines that became one series: the last has its value.
-                    counts.duplicates += counts.kept.saturating_sub(keeper.made.len());
-                    counts.kept = counts.kept.min(keeper.made.len());
+                    let made = keeper.made.len().saturating_sub(beside);
+                    counts.duplicates += counts.kept.saturating_sub(made);
+                    counts.kept = counts.kept.min(made);
                 }
                 if layout_changed {
                     block.arrange(synthetic.slots().chain(reader.slots()));
@@ -134,7 +160,7 @@ impl Core {
                 }
                 Ok(counts)
             }
-            Err(error) => Err((DecodeError::Parse(error), Counts { scraped: counts.kept, ..counts })),
+            Err(error) => Err((error, Counts { scraped: counts.kept, ..counts })),
         }
     }
 
@@ -175,8 +201,53 @@ impl Core {
     }
 }
 
+impl Reader {
+    fn new(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Text => Self::Lines(Box::new(Delta::new(exposition::Dialect::Text))),
+            Dialect::OpenMetrics => Self::Lines(Box::new(Delta::new(exposition::Dialect::OpenMetrics))),
+            Dialect::Protobuf => Self::Protobuf(protobuf::Reader::default()),
+        }
+    }
+
+    fn decode(&mut self, body: &[u8], fill: &mut Fill<'_>) -> Result<Read, DecodeError> {
+        match self {
+            Self::Lines(delta) => {
+                let Stats { samples, duplicates, layout_changed, .. } =
+                    delta.decode(body, fill).map_err(DecodeError::Parse)?;
+                Ok(Read { samples, duplicates, beside: 0, layout_changed })
+            }
+            Self::Protobuf(reader) => reader.decode(body, fill),
+        }
+    }
+
+    /// The slots that the last body does not have any more.
+    fn gone(&self) -> &[u32] {
+        match self {
+            Self::Lines(delta) => delta.gone(),
+            Self::Protobuf(reader) => reader.gone(),
+        }
+    }
+
+    /// The slots in the order of the last body.
+    fn slots(&self) -> impl Iterator<Item = u32> {
+        let (lines, protobuf) = match self {
+            Self::Lines(delta) => (Some(delta.slots()), None),
+            Self::Protobuf(reader) => (None, Some(reader.slots())),
+        };
+        lines.into_iter().flatten().chain(protobuf.into_iter().flatten())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::Lines(delta) => delta.memory_bytes(),
+            Self::Protobuf(reader) => reader.memory_bytes(),
+        }
+    }
+}
+
 /// Ends every series of the bodies so far.
-fn forget(block: &mut Block, reader: &mut Option<(Dialect, Delta)>, keeper: &mut Keeper) {
+fn forget(block: &mut Block, reader: &mut Option<(Dialect, Reader)>, keeper: &mut Keeper) {
     if let Some((_, reader)) = reader.take() {
         for slot in reader.slots() {
             block.remove(slot);
@@ -303,8 +374,15 @@ struct Fill<'a> {
     refusal: Option<DecodeError>,
 }
 
-impl Sink for Fill<'_> {
-    fn resolve(&mut self, family: &FamilyInfo<'_>, sample: &Sample<'_>) -> Option<u32> {
+impl Fill<'_> {
+    /// Gives a series a slot, if it is to be kept. `name` is that of its samples, and `labels` are the exporter's.
+    fn admit(
+        &mut self,
+        family: &FamilyInfo<'_>,
+        suffix: Suffix,
+        name: &str,
+        labels: Labels<'_>,
+    ) -> Option<u32> {
         let Self { block, keeper, counts, refusal } = self;
         let limit = keeper.job.settings.sample_limit;
         // The body will be refused: its series need no room.
@@ -312,8 +390,7 @@ impl Sink for Fill<'_> {
             counts.kept += usize::from(refusal.is_none());
             return None;
         }
-        let labels = keeper.labels.join(sample.labels, keeper.job.settings.honor_labels);
-        let suffix = suffix(family.suffix);
+        let labels = keeper.labels.join(labels, keeper.job.settings.honor_labels);
         let kind = family_kind(family.kind);
         if !keeper.looks_at_labels() {
             return keeper.keep(block, counts, |block| {
@@ -321,7 +398,7 @@ impl Sink for Fill<'_> {
                 (head, suffix, labels)
             });
         }
-        match keeper.relabel(&sample.name, &labels) {
+        match keeper.relabel(name, &labels) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(error) => {
@@ -330,11 +407,11 @@ impl Sink for Fill<'_> {
             }
         }
         let set = &keeper.set;
+        let renamed = *set.get("__name__") != *name;
         let name = set.get("__name__");
         let written = labels::write_set(set);
         // A family that is renamed as a whole keeps what is known of it.
         let stem = name.strip_suffix(suffix.as_str()).filter(|stem| !stem.is_empty());
-        let renamed = *name != *sample.name;
         let (stem, suffix, kind, help, unit) = match stem {
             Some(stem) if renamed => (stem, suffix, kind, family.help, ""),
             Some(_) => (family.name, suffix, kind, family.help, family.unit),
@@ -344,8 +421,9 @@ impl Sink for Fill<'_> {
         keeper.keep(block, counts, |block| (block.family(&stem, kind, help, unit), suffix, written))
     }
 
+    /// The value of a series.
     #[inline]
-    fn value(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
+    fn put(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
         self.counts.kept += 1;
         match timestamp_ms {
             Some(_) => {
@@ -355,6 +433,17 @@ impl Sink for Fill<'_> {
             None if self.block.times().is_empty() => self.block.set(slot, value),
             None => self.block.set_at(slot, value, None),
         }
+    }
+}
+
+impl Sink for Fill<'_> {
+    fn resolve(&mut self, family: &FamilyInfo<'_>, sample: &Sample<'_>) -> Option<u32> {
+        self.admit(family, suffix(family.suffix), &sample.name, sample.labels)
+    }
+
+    #[inline]
+    fn value(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
+        self.put(slot, value, timestamp_ms);
     }
 
     #[inline]

@@ -16,7 +16,6 @@ use hyper::{
     StatusCode, Uri,
     header::{HeaderName, HeaderValue},
 };
-use observer_exposition::Dialect;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -25,7 +24,7 @@ use tokio::{
 
 use self::answer::{Answer, End, Next, Whole};
 pub(super) use self::buffers::{Body, Buffers};
-use crate::config::{ScrapeTarget, Settings};
+use crate::config::{Dialect, ScrapeTarget, Settings};
 
 /// How often an answer may name another place. Go's client, which Prometheus uses, goes as far.
 const HOPS: usize = 10;
@@ -152,7 +151,8 @@ impl Client {
         } else {
             Vec::new()
         };
-        let bytes = request::render(url, self.target.timeout, connection.gzip, &login);
+        let accept = self.settings().accept();
+        let bytes = request::render(url, &accept, self.target.timeout, connection.gzip, &login);
         self.converse(&mut connection, &bytes, body).await
     }
 
@@ -185,7 +185,8 @@ impl Client {
             Some((gzip, bytes)) if gzip == connection.gzip && !self.target.job.login.has_files() => bytes,
             _ => {
                 let login = self.login().await?;
-                request::render(&self.target.target.url, self.target.timeout, connection.gzip, &login)
+                let (url, accept) = (&self.target.target.url, self.settings().accept());
+                request::render(url, &accept, self.target.timeout, connection.gzip, &login)
             }
         };
         let end = self.converse(&mut connection, &bytes, body).await;
@@ -249,7 +250,7 @@ impl Client {
             }
             result?;
         }
-        Ok(dialect)
+        Ok(dialect.unwrap_or(self.settings().fallback))
     }
 }
 

@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer_exposition::Dialect;
-
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -25,7 +23,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{ScrapeTarget, Target, write_duration},
+    config::{Dialect, ScrapeTarget, Target, write_duration},
     window::{Health, TargetSnapshot},
 };
 
@@ -58,9 +56,12 @@ impl Failure {
             Self::Http(HttpError::Exchange(_)) => 1,
             Self::Http(HttpError::Status(_)) => 2,
             Self::Http(HttpError::BodyLimit(_))
-            | Self::Decode(DecodeError::SampleLimit(_) | DecodeError::LabelLimit(_)) => 3,
+            | Self::Decode(
+                DecodeError::SampleLimit(_) | DecodeError::LabelLimit(_) | DecodeError::BucketLimit(_),
+            ) => 3,
             Self::Timeout(_) => 4,
-            Self::Http(HttpError::Encoding(_)) | Self::Decode(DecodeError::Parse(_)) => 5,
+            Self::Http(HttpError::Encoding(_))
+            | Self::Decode(DecodeError::Parse(_) | DecodeError::Protobuf(_)) => 5,
         }
     }
 }

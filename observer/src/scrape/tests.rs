@@ -172,7 +172,7 @@ async fn the_request_is_one_an_exporter_of_prometheus_expects() {
     assert_eq!(head, "get /m?a=b http/1.1");
     for expected in [
         &*format!("host: {}\r\n", exporter.address),
-        "accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n",
+        &*format!("accept: {}\r\n", settings().accept()),
         "x-prometheus-scrape-timeout-seconds: 10.5\r\n",
         concat!("user-agent: observer/", env!("CARGO_PKG_VERSION"), "\r\n"),
     ] {

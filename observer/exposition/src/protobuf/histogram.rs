@@ -37,6 +37,8 @@ pub struct Bucket<'a> {
 pub struct Native<'a> {
     /// From -4 to 8.
     pub schema: i32,
+    /// Counts need not be whole numbers.
+    pub float: bool,
     /// Values up to this, below or above zero, are in the zero bucket.
     pub zero_threshold: f64,
     /// Observations in the zero bucket.
@@ -100,6 +102,8 @@ impl<'a> Histogram<'a> {
         native |= zero_threshold > 0.0 || zero_count > 0 || float_zero_count > 0.0;
         let native = native.then_some(Native {
             schema,
+            // As Prometheus tells them apart (`model/textparse/protobufparse.go`).
+            float: float_count > 0.0 || float_zero_count > 0.0,
             zero_threshold,
             zero_count: either(zero_count, float_zero_count),
             positive: Buckets { histogram: message, spans: 12, deltas: 13, counts: 14 },

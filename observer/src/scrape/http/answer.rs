@@ -1,7 +1,6 @@
 //! An answer, read as its bytes come: no I/O here.
 
 use hyper::StatusCode;
-use observer_exposition::Dialect;
 
 use super::{
     Fault, HttpError,
@@ -9,6 +8,7 @@ use super::{
     chunked::Chunked,
     head::{self, Framing, Head},
 };
+use crate::config::Dialect;
 
 /// The most bytes to make room for at once: what a server announces costs nothing before it sends it.
 const STEP: u64 = 64 << 10;
@@ -41,7 +41,8 @@ pub(super) struct Whole {
     pub(super) gzip: bool,
     /// The connection is good for another request.
     pub(super) keep: bool,
-    pub(super) dialect: Dialect,
+    /// What the body says it is, if we can read that.
+    pub(super) dialect: Option<Dialect>,
 }
 
 /// What is next.

@@ -2,9 +2,9 @@
 //! <https://www.rfc-editor.org/rfc/rfc9112>
 
 use hyper::StatusCode;
-use observer_exposition::Dialect;
 
 use super::{Fault, HttpError};
+use crate::config::Dialect;
 
 /// The longest head in bytes, those of interim answers before it included.
 pub(super) const LONGEST: usize = 16 << 10;
@@ -18,7 +18,7 @@ pub(super) enum Head {
     /// `1xx`: another head follows.
     Interim,
     /// A body follows.
-    Body { framing: Framing, gzip: bool, keep: bool, dialect: Dialect },
+    Body { framing: Framing, gzip: bool, keep: bool, dialect: Option<Dialect> },
     /// The body is at another place.
     Elsewhere { status: StatusCode, location: String },
 }
@@ -74,7 +74,7 @@ impl<'a> Fields<'a> {
         let tokens = || self.all("connection").flat_map(|value| value.split(',')).map(str::trim);
         let says = |token: &str| tokens().any(|said| said.eq_ignore_ascii_case(token));
         let keep = framing != Framing::Close && !says("close") && (!old || says("keep-alive"));
-        let dialect = dialect(self.all("content-type").next().unwrap_or_default());
+        let dialect = Dialect::of(self.all("content-type").next().unwrap_or_default());
         Ok(Head::Body { framing, gzip: self.gzip(gzip_asked)?, keep, dialect })
     }
 
@@ -122,31 +122,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whatever is not OpenMetrics is read as the text format: many small exporters name no type, or a wrong one.
-fn dialect(content_type: &str) -> Dialect {
-    let media = content_type.split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/openmetrics-text") {
-        Dialect::OpenMetrics
-    } else {
-        Dialect::Text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_openmetrics_is_read_as_openmetrics() {
-        for (content_type, expected) in [
-            ("application/openmetrics-text; version=1.0.0; charset=utf-8", Dialect::OpenMetrics),
-            ("Application/OpenMetrics-Text", Dialect::OpenMetrics),
-            ("text/plain; version=0.0.4", Dialect::Text),
-            ("", Dialect::Text),
-        ] {
-            assert_eq!(dialect(content_type), expected, "{content_type}");
-        }
-    }
 
     fn head(first: &str, fields: &[&str]) -> Result<Option<(Head, usize)>, HttpError> {
         let text: String = [first].iter().chain(fields).flat_map(|line| [line, "\r\n"]).collect();

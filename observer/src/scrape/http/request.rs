@@ -7,16 +7,12 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 
-/// What Prometheus accepts, without its protobuf and with names that every reader downstream understands.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,\
-                      application/openmetrics-text;version=0.0.1;q=0.75,\
-                      text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-
 const USER_AGENT: &str = concat!("observer/", env!("CARGO_PKG_VERSION"));
 
 /// The bytes of a request.
 pub(super) fn render(
     url: &Uri,
+    accept: &str,
     timeout: Duration,
     gzip: bool,
     login: &[(HeaderName, HeaderValue)],
@@ -29,7 +25,7 @@ pub(super) fn render(
         "GET {path} HTTP/1.1\r\n\
          Host: {host}\r\n\
          User-Agent: {USER_AGENT}\r\n\
-         Accept: {ACCEPT}\r\n\
+         Accept: {accept}\r\n\
          Accept-Encoding: {coding}\r\n\
          X-Prometheus-Scrape-Timeout-Seconds: {timeout}\r\n"
     )
@@ -138,7 +134,8 @@ mod tests {
     fn a_request_has_the_login_behind_its_own_headers() {
         let url = "http://[::1]:9100/m?a=b".parse().unwrap();
         let login = [(HeaderName::from_static("x-a"), HeaderValue::from_static("b"))];
-        let text = String::from_utf8(render(&url, Duration::from_secs(1), true, &login)).unwrap();
+        let text =
+            String::from_utf8(render(&url, "text/plain", Duration::from_secs(1), true, &login)).unwrap();
         assert!(text.starts_with("GET /m?a=b HTTP/1.1\r\nHost: [::1]:9100\r\n"), "{text}");
         assert!(text.contains("\r\nAccept-Encoding: gzip\r\n"), "{text}");
         assert!(text.ends_with("\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\nx-a: b\r\n\r\n"), "{text}");

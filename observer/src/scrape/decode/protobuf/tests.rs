@@ -1,0 +1,314 @@
+use std::sync::Arc;
+
+use observer_aggregate::{
+    native::CUSTOM_BUCKETS,
+    series::is_present,
+    window::{Pool, Source, Window},
+};
+use observer_export::wire;
+
+use super::*;
+use crate::{
+    allocations,
+    config::{Dialect, Job, Settings, Target},
+    relabel::{Action, RelabelConfig, Rules},
+    scrape::{
+        budget::Budget,
+        decode::{Core, Counts},
+    },
+};
+
+/// A message of a list of fields.
+fn message(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out
+}
+
+fn label(name: &str, value: &str) -> Vec<u8> {
+    message(|out| {
+        wire::bytes(out, 1, name.as_bytes());
+        wire::bytes(out, 2, value.as_bytes());
+    })
+}
+
+/// A metric with one label `x`, and its value in the field of its type.
+fn metric(x: &str, field: u32, value: &[u8]) -> Vec<u8> {
+    message(|out| {
+        wire::bytes(out, 1, &label("x", x));
+        wire::bytes(out, field, value);
+    })
+}
+
+/// A family behind its length.
+fn family(name: &str, kind: u64, metrics: &[Vec<u8>]) -> Vec<u8> {
+    let family = message(|out| {
+        wire::bytes(out, 1, name.as_bytes());
+        wire::number(out, 3, kind);
+        for metric in metrics {
+            wire::bytes(out, 4, metric);
+        }
+    });
+    message(|out| {
+        wire::varint(out, family.len() as u64);
+        out.extend(family);
+    })
+}
+
+fn gauge(x: &str, value: f64) -> Vec<u8> {
+    metric(x, 2, &message(|out| wire::double(out, 1, value)))
+}
+
+fn counter(x: &str, value: f64) -> Vec<u8> {
+    let created = message(|out| wire::number(out, 1, 7));
+    let counter = message(|out| {
+        wire::double(out, 1, value);
+        wire::bytes(out, 3, &created);
+    });
+    metric(x, 3, &counter)
+}
+
+/// Schema 1, buckets 1 to 4 with 1, 2, 0 and `last` observations, and two classic ones.
+fn histogram(last: u64) -> Vec<u8> {
+    let bucket = |count, bound: f64| {
+        message(|out| {
+            wire::number(out, 1, count);
+            wire::double(out, 2, bound);
+        })
+    };
+    let span = message(|out| {
+        wire::number(out, 1, wire::zigzag(1));
+        wire::number(out, 2, 4);
+    });
+    let deltas = [1, 1, -2, last.cast_signed()];
+    message(|out| {
+        wire::number(out, 1, 4 + last);
+        wire::double(out, 2, 9.5);
+        wire::bytes(out, 3, &bucket(2, 1.0));
+        wire::bytes(out, 3, &bucket(3, 2.5));
+        wire::number(out, 5, wire::zigzag(1));
+        wire::double(out, 6, 0.001);
+        wire::number(out, 7, 1);
+        wire::bytes(out, 12, &span);
+        wire::bytes(
+            out,
+            13,
+            &message(|out| deltas.iter().for_each(|delta| wire::varint(out, wire::zigzag(*delta)))),
+        );
+    })
+}
+
+fn core(settings: Settings, metric_relabel: Rules) -> Core {
+    let job = Job { settings, metric_relabel, ..Job::default() };
+    let target = Target { url: "http://127.0.0.1/".parse().unwrap(), labels: Vec::new() };
+    Core::new(&target, &Arc::new(job), Arc::new(Budget::new(1_000, 1_000)))
+}
+
+fn native() -> Settings {
+    Settings { native_histograms: true, ..Settings::default() }
+}
+
+fn decode(core: &mut Core, body: &[u8]) -> Counts {
+    let counts = core.decode(body, Dialect::Protobuf).unwrap();
+    core.block.touch();
+    counts
+}
+
+/// What the block has of the body, and ends the window.
+fn shown(core: &mut Core) -> Vec<String> {
+    let mut window = Window::default();
+    window.begin(0, true);
+    window.take(Source::Scrape, &mut core.block);
+    let view = window.views().next().unwrap();
+    let mut lines = Vec::new();
+    for (head, slots) in view.layout.families() {
+        for slot in slots.iter().filter(|slot| is_present(view.values[**slot as usize])) {
+            let (suffix, labels) = (view.layout.suffix(*slot), view.layout.labels(*slot));
+            let native = view.native(*slot).map_or(String::new(), |n| format!(" {:?}", n.positive.counts));
+            let value = view.values[*slot as usize];
+            if !head.name.starts_with("scrape_") && &*head.name != "up" {
+                lines.push(format!("{} {:?} {suffix:?} {labels} {value}{native}", head.name, head.kind));
+            }
+        }
+    }
+    lines
+}
+
+#[track_caller]
+fn check(settings: Settings, body: &[u8], expected: &[&str]) {
+    let mut core = core(settings, Rules::default());
+    decode(&mut core, body);
+    assert_eq!(shown(&mut core), expected);
+}
+
+#[test]
+fn a_body_has_the_series_that_it_has_as_text() {
+    let quantile = message(|out| {
+        wire::double(out, 1, 0.5);
+        wire::double(out, 2, 2.0);
+    });
+    let summary = message(|out| {
+        wire::number(out, 1, 3);
+        wire::double(out, 2, 4.0);
+        wire::bytes(out, 3, &quantile);
+    });
+    let body = [
+        family("c_total", 0, &[counter("a\"", 1.0)]),
+        family("g", 1, &[gauge("1", 2.0), gauge("2", 3.0)]),
+        family("s", 2, &[metric("1", 4, &summary)]),
+    ];
+    check(
+        Settings::default(),
+        &body.concat(),
+        &[
+            "c Counter Total x=\"a\\\"\" 1",
+            "c Counter Created x=\"a\\\"\" 7",
+            "g Gauge None x=\"1\" 2",
+            "g Gauge None x=\"2\" 3",
+            "s Summary None quantile=\"0.5\",x=\"1\" 2",
+            "s Summary Sum x=\"1\" 4",
+            "s Summary Count x=\"1\" 3",
+        ],
+    );
+}
+
+#[test]
+fn a_histogram_is_taken_in_the_form_that_is_wanted() {
+    let body = family("h", 4, &[metric("1", 7, &histogram(5))]);
+    let classic = [
+        "h Histogram Bucket le=\"1.0\",x=\"1\" 2",
+        "h Histogram Bucket le=\"2.5\",x=\"1\" 3",
+        "h Histogram Bucket le=\"+Inf\",x=\"1\" 9",
+        "h Histogram Sum x=\"1\" 9.5",
+        "h Histogram Count x=\"1\" 9",
+    ];
+    let fine = "h Histogram Native x=\"1\" 9 [1.0, 2.0, 0.0, 5.0]";
+    check(Settings::default(), &body, &classic);
+    check(native(), &body, &[fine]);
+    let both = Settings { classic_histograms: true, ..native() };
+    check(both, &body, &classic.into_iter().chain([fine]).collect::<Vec<_>>());
+}
+
+#[test]
+fn resolution_falls_until_a_histogram_is_within_its_bounds() {
+    let body = family("h", 4, &[metric("1", 7, &histogram(5))]);
+    let limited = |bucket_limit| Settings { bucket_limit, ..native() };
+    check(limited(4), &body, &["h Histogram Native x=\"1\" 9 [1.0, 2.0, 0.0, 5.0]"]);
+    check(limited(3), &body, &["h Histogram Native x=\"1\" 9 [3.0, 5.0]"]);
+    check(limited(1), &body, &["h Histogram Native x=\"1\" 9 [8.0]"]);
+    let coarse = Settings { max_schema: 0, ..native() };
+    check(coarse, &body, &["h Histogram Native x=\"1\" 9 [3.0, 5.0]"]);
+    let mut far = Native { schema: COARSEST, ..Native::default() };
+    far.positive.push(1, 1.0);
+    far.positive.push(5, 1.0);
+    assert_eq!(fit(&mut far, 8, 1), Err(DecodeError::BucketLimit(1)));
+    let mut custom = Native { schema: CUSTOM_BUCKETS, ..Native::default() };
+    custom.positive.push(0, 1.0);
+    custom.positive.push(1, 1.0);
+    assert_eq!(fit(&mut custom, 0, 1), Err(DecodeError::BucketLimit(1)));
+}
+
+#[test]
+fn series_come_go_and_change_places() {
+    let mut core = core(Settings::default(), Rules::default());
+    let body = |gauges: &[(&str, f64)]| {
+        let metrics: Vec<_> = gauges.iter().map(|(x, value)| gauge(x, *value)).collect();
+        family("g", 1, &metrics)
+    };
+    let counts = decode(&mut core, &body(&[("1", 1.0), ("2", 2.0), ("3", 3.0)]));
+    assert_eq!((counts.scraped, counts.kept, counts.added), (3, 3, 3));
+    assert_eq!(shown(&mut core).len(), 3);
+    let counts = decode(&mut core, &body(&[("3", 4.0), ("1", 5.0), ("4", 6.0), ("4", 7.0)]));
+    assert_eq!((counts.scraped, counts.added, counts.duplicates), (4, 1, 1));
+    assert_eq!(
+        shown(&mut core),
+        ["g Gauge None x=\"3\" 4", "g Gauge None x=\"1\" 5", "g Gauge None x=\"4\" 6"]
+    );
+    // The end of a body is missing.
+    let counts = decode(&mut core, &body(&[("3", 8.0)]));
+    assert_eq!((counts.scraped, counts.added), (1, 0));
+    assert_eq!(shown(&mut core), ["g Gauge None x=\"3\" 8"]);
+}
+
+#[test]
+fn a_broken_body_says_where_and_the_next_is_read() {
+    let mut core = core(Settings::default(), Rules::default());
+    let whole = family("g", 1, &[gauge("1", 1.0), gauge("2", 2.0)]);
+    let other = [family("n", 1, &[gauge("1", 1.0)]), vec![9, 1]].concat();
+    decode(&mut core, &whole);
+    let (error, _) = core.decode(&other, Dialect::Protobuf).unwrap_err();
+    assert!(error.to_string().starts_with("cannot parse the body: byte "), "{error}");
+    let counts = decode(&mut core, &whole);
+    assert_eq!((counts.scraped, counts.added), (2, 0));
+    assert_eq!(shown(&mut core), ["g Gauge None x=\"1\" 1", "g Gauge None x=\"2\" 2"]);
+}
+
+#[test]
+fn rules_and_limits_hold() {
+    let rule = RelabelConfig {
+        action: Action::Drop,
+        source_labels: vec!["__name__".to_owned()],
+        regex: "h|g".to_owned(),
+        ..RelabelConfig::default()
+    };
+    let mut with_rules = core(native(), Rules::compile(&[rule]).unwrap());
+    let body = [
+        family("h", 4, &[metric("1", 7, &histogram(5))]),
+        family("g", 1, &[gauge("1", 1.0)]),
+        family("c_total", 0, &[counter("1", 1.0), counter("2", 1.0)]),
+    ]
+    .concat();
+    let counts = decode(&mut with_rules, &body);
+    assert_eq!((counts.scraped, counts.kept, counts.duplicates), (4, 2, 0));
+    assert_eq!(shown(&mut with_rules).len(), 4);
+    let limited = |sample_limit| core(Settings { sample_limit, ..native() }, Rules::default());
+    decode(&mut limited(4), &body);
+    let (error, _) = limited(3).decode(&body, Dialect::Protobuf).unwrap_err();
+    assert_eq!(error, DecodeError::SampleLimit(3));
+}
+
+#[test]
+fn bounds_are_written_as_floats() {
+    for (value, expected) in [
+        (1.0, "1.0"),
+        (0.0, "0.0"),
+        (-1.0, "-1.0"),
+        (0.005, "0.005"),
+        (1e6, "1000000.0"),
+        (1.5e-5, "1.5e-05"),
+        (1e22, "1e+22"),
+        (f64::INFINITY, "+Inf"),
+        (f64::NEG_INFINITY, "-Inf"),
+        (f64::NAN, "NaN"),
+    ] {
+        assert_eq!(written(value), expected);
+    }
+}
+
+#[test]
+fn warm_bodies_allocate_nothing() {
+    let body = |at: u64| {
+        [
+            family("c_total", 0, &[counter("1", at as f64)]),
+            family("g", 1, &[gauge("1", at as f64)]),
+            family("h", 4, &[metric("1", 7, &histogram(at + 1))]),
+        ]
+        .concat()
+    };
+    let bodies = [body(1), body(2)];
+    let mut core = core(Settings { classic_histograms: true, ..native() }, Rules::default());
+    let mut pool = Pool::new(2);
+    let mut before = 0;
+    for second in 0..70 {
+        if second == 10 {
+            before = allocations::count();
+        }
+        decode(&mut core, &bodies[second % 2]);
+        let window = pool.close(|window| {
+            window.begin(0, true);
+            window.take(Source::Scrape, &mut core.block);
+        });
+        assert_eq!(window.map(|window| window.len()), Some(9 + 6));
+    }
+    assert_eq!(allocations::count() - before, 0);
+}
