@@ -34,6 +34,20 @@ pub fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// A number at the start of bytes that were written here, and what comes behind it.
+#[must_use]
+pub fn read_varint(mut bytes: &[u8]) -> (u64, &[u8]) {
+    let (mut value, mut shift) = (0, 0);
+    while let Some((byte, rest)) = bytes.split_first().filter(|_| shift < 64) {
+        value |= u64::from(byte & 0x7F) << shift;
+        (bytes, shift) = (rest, shift + 7);
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    (value, bytes)
+}
+
 /// A signed number as `sint32` and `sint64` have it: small ones stay short, whatever their sign.
 pub const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()

@@ -1,0 +1,315 @@
+//! Windows as OTLP requests: `ExportMetricsServiceRequest` of `opentelemetry/proto/collector/metrics/v1`.
+//! <https://opentelemetry.io/docs/specs/otlp/>, <https://opentelemetry.io/docs/specs/otel/metrics/data-model/>
+//!
+//! Which metric is which follows the compatibility specification
+//! (<https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>): counters are monotonic sums, info and
+//! state sets sums that are not, gauges and unknown ones gauges; buckets, sum and count are put together again. Gauge histograms
+//! have no place there, and are counted.
+//!
+//! # Start times and resets
+//!
+//! A cumulative stream starts at its `_created`, or where the agent knows that it began; else its first point has its own time
+//! as its start, which says that the start is not known. A value that is less than the one before begins anew: its start is then
+//! the time of the point before, or a `_created` behind that.
+//!
+//! # Delta
+//!
+//! Sums that only grow and histograms tell what came since the point before, and start at its time. A first value is told only
+//! if all of it was counted while the agent watched; else it is only remembered. After a reset all of the new value is told.
+//! Gauges, summaries and other sums stay as they are. A value whose time is not behind the last one's waits for the next.
+
+mod attributes;
+mod body;
+mod composite;
+mod groups;
+mod native;
+mod number;
+mod plan;
+pub mod response;
+mod state;
+mod unit;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+};
+
+use observer_aggregate::{
+    native::Native,
+    series::{NO_TIME, is_present},
+    window::{Source, View, Window},
+};
+
+use crate::{Batch, Encode};
+use body::{Body, Counts, Limits, Path, Stamp};
+use composite::Scratch as Buckets;
+use groups::Owner;
+use plan::{Data, Plan, Scratch};
+use state::{Origin, Slot};
+
+/// How sums and histograms are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporality {
+    /// Since they began.
+    #[default]
+    Cumulative,
+    /// Since the point before.
+    Delta,
+}
+
+/// What a histogram is sent as that has both native and classic buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Histograms {
+    /// The native one, as `ExponentialHistogram`.
+    #[default]
+    Exponential,
+    /// The classic one, as `Histogram`, for receivers that do not know the other.
+    Explicit,
+}
+
+/// What an encoder is told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How sums and histograms are counted.
+    pub temporality: Temporality,
+    /// Which histograms are sent.
+    pub histograms: Histograms,
+    /// Attributes of the agent's resource: `service.name`, `service.instance.id`, `host.name` and others.
+    pub agent: Vec<(String, String)>,
+    /// Attributes that every target's resource has, behind its own.
+    pub targets: Vec<(String, String)>,
+    /// The most points of a request.
+    pub max_points: u32,
+    /// The most bytes of a request, uncompressed. A single point may be longer.
+    pub max_bytes: usize,
+    /// The most buckets of one sign of an exponential histogram; with more its scale is made coarser.
+    pub max_buckets: usize,
+    /// Requests that may be under way side by side. A block's series all go one lane.
+    pub lanes: u16,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            temporality: Temporality::Cumulative,
+            histograms: Histograms::Exponential,
+            agent: vec![("service.name".to_owned(), "observer".to_owned())],
+            targets: Vec::new(),
+            max_points: 8_192,
+            // Receivers over gRPC take 4 MiB unless told otherwise.
+            max_bytes: 3 << 20,
+            max_buckets: 1_024,
+            lanes: 1,
+        }
+    }
+}
+
+/// What an encoder has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Points written.
+    pub points: u64,
+    /// Samples that OTLP has no place for: gauge histograms, parts without a whole.
+    pub unsupported: u64,
+    /// Histograms whose buckets contradict each other, or that count in fractions.
+    pub malformed: u64,
+    /// Points that have nothing to tell yet, with delta temporality: first values, and values of no later time.
+    pub withheld: u64,
+    /// Exponential histograms that were made coarser to keep to the limit of buckets.
+    pub coarsened: u64,
+}
+
+/// Makes OTLP requests. Once all series are known, it allocates nothing.
+#[derive(Debug)]
+pub struct Encoder {
+    options: Options,
+    plans: HashMap<u64, Plan>,
+    bodies: Vec<Body>,
+    scratch: Scratch,
+    buckets: Buckets,
+    stats: Stats,
+    /// When the first window began. 0 before it.
+    watching_since_ns: u64,
+    /// The first window was the agent's first, or nearly.
+    from_the_start: bool,
+    last_end_ms: i64,
+}
+
+/// What is the same for all points of a view.
+struct Pen<'a> {
+    end_ns: u64,
+    delta: bool,
+    origin: Origin,
+    max_buckets: usize,
+    view: View<'a>,
+}
+
+impl Encoder {
+    /// An encoder that has seen nothing.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let bodies = (0..options.lanes.max(1)).map(Body::new).collect();
+        Self {
+            options,
+            plans: HashMap::new(),
+            bodies,
+            scratch: Scratch::default(),
+            buckets: Buckets::default(),
+            stats: Stats::default(),
+            watching_since_ns: 0,
+            from_the_start: false,
+            last_end_ms: 0,
+        }
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Bytes kept for series and requests.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.plans.values().map(Plan::memory_bytes).sum::<usize>()
+            + self.bodies.iter().map(Body::memory_bytes).sum::<usize>()
+    }
+
+    fn view(&mut self, view: View<'_>, window: &Window, out: &mut dyn FnMut(Batch<'_>)) {
+        let Self { options, plans, bodies, scratch, buckets, stats, .. } = self;
+        let known = plans.contains_key(&view.block);
+        let plan = plans.entry(view.block).or_default();
+        plan.serial = window.serial;
+        if !view.fresh {
+            return;
+        }
+        let owner = match view.source {
+            Source::Scrape => Owner::Targets(&options.targets),
+            _ => Owner::Agent(&options.agent),
+        };
+        if !plan.fits(view.layout) {
+            plan.make(view.layout, &owner, options.histograms, scratch);
+        }
+        // What the agent counts itself begins at 0 when it begins.
+        let own = matches!(view.source, Source::Kernel | Source::Agent);
+        let born_ns = (own && (known || self.from_the_start))
+            .then(|| if known { nanos(self.last_end_ms) } else { self.watching_since_ns });
+        let pen = Pen {
+            end_ns: nanos(window.end_ms),
+            delta: options.temporality == Temporality::Delta,
+            origin: Origin { created_ns: None, born_ns, watching_since_ns: self.watching_since_ns },
+            max_buckets: options.max_buckets.max(1),
+            view,
+        };
+        let lane = view.block as usize % bodies.len();
+        stats.unsupported += u64::from(plan.unsupported);
+        // Points change the slots while the rest of the plan is only read.
+        let mut work = Work {
+            slots: mem::take(&mut plan.slots),
+            natives: mem::take(&mut plan.natives),
+            buckets,
+            stats,
+            body: &mut bodies[lane],
+            limits: Limits { points: options.max_points.max(1), bytes: options.max_bytes },
+            stamp: Stamp { end_ms: window.end_ms, serial: window.serial },
+            out,
+        };
+        pen.write(plan, &mut work);
+        (plan.slots, plan.natives) = (work.slots, work.natives);
+    }
+
+    /// Times that were told lie ahead of a clock that was set back: as if they had been told a second ago.
+    fn set_back(&mut self, end_ms: i64) {
+        let latest_ns = nanos(end_ms - 1_000);
+        for plan in self.plans.values_mut() {
+            plan.slots.iter_mut().for_each(|slot| slot.set_back(latest_ns));
+        }
+        self.watching_since_ns = self.watching_since_ns.min(latest_ns);
+        self.last_end_ms = end_ms - 1_000;
+    }
+}
+
+impl Encode for Encoder {
+    fn window(&mut self, window: &Window, out: &mut dyn FnMut(Batch<'_>)) {
+        if self.last_end_ms == 0 {
+            self.watching_since_ns = nanos(window.end_ms - 1_000);
+            self.from_the_start = window.serial <= 2;
+        } else if window.end_ms <= self.last_end_ms {
+            self.set_back(window.end_ms);
+        }
+        for view in window.views() {
+            self.view(view, window, out);
+        }
+        self.plans.retain(|_, plan| plan.serial == window.serial);
+        let stamp = Stamp { end_ms: window.end_ms, serial: window.serial };
+        let mut left = self.bodies.iter().filter(|body| !body.is_empty()).count();
+        for body in self.bodies.iter_mut().filter(|body| !body.is_empty()) {
+            left -= 1;
+            body.hand_out(stamp, left == 0, out);
+        }
+        self.last_end_ms = window.end_ms;
+    }
+
+    /// Nothing waits: a window's last request goes out with the window.
+    fn flush(&mut self, _: &mut dyn FnMut(Batch<'_>)) {}
+}
+
+/// What changes while a view is written.
+struct Work<'a> {
+    slots: Vec<Slot>,
+    natives: BTreeMap<u32, Native>,
+    buckets: &'a mut Buckets,
+    stats: &'a mut Stats,
+    body: &'a mut Body,
+    limits: Limits,
+    stamp: Stamp,
+    out: &'a mut dyn FnMut(Batch<'_>),
+}
+
+impl Work<'_> {
+    /// Room for a point; see [`Body::point`].
+    #[inline]
+    fn point(&mut self, path: &Path<'_>, len: usize, counts: Counts) -> &mut Vec<u8> {
+        self.stats.points += 1;
+        self.body.point(path, (len, counts), self.limits, self.stamp, self.out)
+    }
+}
+
+impl Pen<'_> {
+    fn write(&self, plan: &Plan, work: &mut Work<'_>) {
+        let mut group = None;
+        for metric in &plan.metrics {
+            if group.replace(metric.group).is_some_and(|group| group != metric.group) {
+                work.body.end_group();
+            }
+            let (resource, scope) = plan.groups.encoded(metric.group);
+            let path = Path { resource, scope, metric: &plan.heads[metric.head.clone()], data: 0, how: &[] };
+            match metric.data {
+                Data::Gauge | Data::Sum { .. } => self.numbers(plan, metric, path, work),
+                Data::Histogram => self.histograms(plan, metric, path, work),
+                Data::Summary => self.summaries(plan, metric, path, work),
+                Data::Native => self.natives(plan, metric, path, work),
+            }
+            work.body.end_metric();
+        }
+        work.body.end_group();
+    }
+
+    /// The time of a slot's sample.
+    fn time_ns(&self, slot: u32) -> u64 {
+        let own = self.view.times.get(slot as usize).filter(|time| **time != NO_TIME);
+        own.map_or(self.end_ns, |ms| nanos(*ms))
+    }
+
+    /// What is known of a series' beginning, whose `_created` is in that slot.
+    fn origin(&self, created: u32) -> Origin {
+        let seconds = self.view.values.get(created as usize).copied();
+        let created_ns = seconds.filter(|s| is_present(*s) && *s > 0.0).map(|s| (s * 1e9) as u64);
+        Origin { created_ns, ..self.origin }
+    }
+}
+
+/// Nanoseconds since the Unix epoch.
+fn nanos(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000)
+}

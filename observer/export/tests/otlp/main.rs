@@ -1,0 +1,11 @@
+//! OTLP requests as another implementation of protobuf reads them.
+
+#[path = "../../../aggregate/tests/support/allocations.rs"]
+mod allocations;
+mod histograms;
+mod points;
+#[path = "../../../aggregate/tests/support/random.rs"]
+mod random;
+mod schema;
+mod warm;
+mod windows;
