@@ -22,6 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use error::{Reason, RuleError};
+pub use matcher::Conditions;
 pub use members::Membership;
 pub use rule::{Grouping, Matcher, Op, Output, Rule, Top, UnknownWord, Weight};
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod labels;
+pub mod ndjson;
 pub mod otlp;
 pub mod remote_write;
 pub mod wire;

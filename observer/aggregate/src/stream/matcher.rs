@@ -13,9 +13,9 @@ pub(super) const NAME: &str = "__name__";
 /// The most memory that an expression may take before it matches anything: repetitions of repetitions multiply.
 const MAX_BYTES: usize = 10 << 20;
 
-/// The conditions of a rule, those on the name first: they decide most series.
+/// The conditions of a selector, those on the name first: they decide most series.
 #[derive(Debug)]
-pub(super) struct Conditions(Vec<Condition>);
+pub struct Conditions(Vec<Condition>);
 
 #[derive(Debug)]
 struct Condition {
@@ -32,14 +32,20 @@ enum Test {
 }
 
 impl Conditions {
-    pub(super) fn compile(matchers: Vec<Matcher>) -> Result<Self, Reason> {
+    /// Prepares the matchers of one selector.
+    ///
+    /// # Errors
+    /// When a regular expression is none, or too large.
+    pub fn compile(matchers: Vec<Matcher>) -> Result<Self, Reason> {
         let mut conditions = matchers.into_iter().map(Condition::compile).collect::<Result<Vec<_>, _>>()?;
         conditions
             .sort_by_key(|condition| (condition.label != NAME, matches!(condition.test, Test::Regex(_))));
         Ok(Self(conditions))
     }
 
-    pub(super) fn hold(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+    /// Whether a series of that name with those labels, values unescaped, meets all of them.
+    #[must_use]
+    pub fn hold(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         self.0.iter().all(|condition| {
             let value = if condition.label == NAME {
                 name

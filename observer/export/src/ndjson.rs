@@ -1,0 +1,165 @@
+//! Windows as lines of JSON, for programs that read a stream: version 1 of the schema in `docs/ndjson.md`.
+
+mod line;
+
+use std::{collections::HashMap, sync::Arc};
+
+use observer_aggregate::{
+    series::{Layout, NO_TIME, is_present, is_stale},
+    stream::Conditions,
+    window::{View, Window},
+};
+
+/// What an encoder is told.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Selectors; a series that one of them takes is written. All series without one.
+    pub select: Vec<Conditions>,
+    /// Leave out samples with the value that was written last. Native histograms are always written.
+    pub changed_only: bool,
+}
+
+/// What a window came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Samples with one number, ends of series among them.
+    pub samples: u64,
+    /// Native histograms.
+    pub histograms: u64,
+}
+
+/// Writes lines. Once all series are known, it allocates nothing but what the lines take.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    options: Options,
+    blocks: HashMap<u64, Lines>,
+}
+
+/// The lines of a block's series, as far as they do not change.
+#[derive(Debug, Default)]
+struct Lines {
+    layout: Option<Arc<Layout>>,
+    serial: u64,
+    slots: Vec<Slot>,
+    text: Vec<u8>,
+    dead: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    birth: u32,
+    at: u32,
+    /// 0 for a series that is not wanted.
+    len: u32,
+    /// The value that was written last.
+    last: f64,
+}
+
+impl Encoder {
+    /// An encoder that has seen nothing.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { options, blocks: HashMap::new() }
+    }
+
+    /// Bytes kept for series.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let of_lines = |lines: &Lines| lines.slots.capacity() * size_of::<Slot>() + lines.text.capacity();
+        self.blocks.values().map(of_lines).sum()
+    }
+
+    /// Appends a window's lines: one for each of its samples, and behind them one for itself.
+    pub fn window(&mut self, window: &Window, out: &mut Vec<u8>) -> Written {
+        let mut written = Written::default();
+        for view in window.views() {
+            let lines = self.blocks.entry(view.block).or_default();
+            lines.serial = window.serial;
+            if view.fresh {
+                lines.learn(&view, &self.options);
+                lines.write(&view, window, self.options.changed_only, out, &mut written);
+            }
+        }
+        self.blocks.retain(|_, lines| lines.serial == window.serial);
+        line::window(out, window, &written);
+        written
+    }
+}
+
+/// Appends the line that says that windows are missing. `first` and `last` are their numbers.
+pub fn lost(out: &mut Vec<u8>, first: u64, last: u64, cause: &str) {
+    line::lost(out, first, last, cause);
+}
+
+impl Lines {
+    /// Makes the text of series that are new.
+    fn learn(&mut self, view: &View<'_>, options: &Options) {
+        let View { layout, .. } = view;
+        if self.layout.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, layout)) {
+            return;
+        }
+        self.slots.resize(layout.slots(), Slot::default());
+        for &slot in layout.order() {
+            let birth = layout.birth(slot);
+            let state = &mut self.slots[slot as usize];
+            if state.birth == birth {
+                continue;
+            }
+            self.dead += state.len as usize;
+            let start = self.text.len();
+            if line::wanted(layout, slot, &options.select) {
+                line::series(&mut self.text, view.source, layout, slot);
+            }
+            let len = (self.text.len() - start) as u32;
+            *state = Slot { birth, at: start as u32, len, last: f64::NAN };
+        }
+        if self.dead > 1 << 16 && 2 * self.dead > self.text.len() {
+            self.compact(layout);
+        }
+        self.layout = Some(Arc::clone(layout));
+    }
+
+    fn compact(&mut self, layout: &Layout) {
+        let old = std::mem::take(&mut self.text);
+        let mut lives = vec![false; self.slots.len()];
+        layout.order().iter().for_each(|slot| lives[*slot as usize] = true);
+        for (slot, lives) in self.slots.iter_mut().zip(lives) {
+            let text = &old[slot.at as usize..][..slot.len as usize];
+            slot.at = self.text.len() as u32;
+            if lives {
+                self.text.extend_from_slice(text);
+            } else {
+                *slot = Slot::default();
+            }
+        }
+        self.dead = 0;
+    }
+
+    fn write(
+        &mut self,
+        view: &View<'_>,
+        window: &Window,
+        changed_only: bool,
+        out: &mut Vec<u8>,
+        written: &mut Written,
+    ) {
+        let View { layout, values, times, .. } = view;
+        for &slot in layout.order() {
+            let (state, value) = (&mut self.slots[slot as usize], values[slot as usize]);
+            let absent = !is_present(value) && !is_stale(value);
+            let native = if is_present(value) { view.native(slot) } else { None };
+            let same = changed_only && native.is_none() && state.last.to_bits() == value.to_bits();
+            if absent || same || state.len == 0 {
+                continue;
+            }
+            state.last = value;
+            let time_ms = times.get(slot as usize).copied().filter(|time| *time != NO_TIME);
+            let text = &self.text[state.at as usize..][..state.len as usize];
+            line::sample(out, text, time_ms.unwrap_or(window.end_ms), value, native);
+            match native {
+                Some(_) => written.histograms += 1,
+                None => written.samples += 1,
+            }
+        }
+    }
+}
