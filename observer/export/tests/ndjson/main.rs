@@ -156,11 +156,13 @@ fn windows_tell_what_they_have() {
     let mut origin = Origin::new(Source::Scrape);
     origin.set(("m", Kind::Gauge), Suffix::None, "", 1.0);
     origin.native("h", "", &example());
+    // The classic form stands beside the native one: its bucket, sum and count.
+    origin.histogram("h", "", &[("+Inf", 4)], 0.75);
     let mut encoder = Encoder::default();
     let mut out = Vec::new();
     let written = encoder.window(&close(7, T0, &mut [&mut origin]), &mut out);
-    assert_eq!(written, Written { samples: 1, histograms: 1 });
-    let window = json!({"v": 1, "kind": "window", "window": 7, "end_ms": T0, "complete": true, "samples": 1, "histograms": 1});
+    assert_eq!(written, Written { samples: 4, histograms: 1 });
+    let window = json!({"v": 1, "kind": "window", "window": 7, "end_ms": T0, "complete": true, "samples": 4, "histograms": 1});
     assert_eq!(read(&out).last(), Some(&window));
     // No news: the window is told all the same.
     let lines = encode(&mut encoder, 8, &mut [&mut origin]);
