@@ -9,10 +9,18 @@
 //! [acknowledged]: Queue::ack
 #![forbid(unsafe_code)]
 
+mod done;
+mod door;
 mod entry;
+mod flow;
 mod options;
 mod queue;
+mod record;
+mod segment;
 mod stats;
+mod store;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 pub use entry::{Entry, Totals};

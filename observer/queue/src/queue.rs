@@ -1,22 +1,26 @@
 //! The queue and its lock.
 
-#[cfg(test)]
-mod tests;
-
 use std::{
-    collections::VecDeque,
-    io,
+    io::ErrorKind,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{Cause, Entry, Options, Recovered, State, Stats, Totals, waiting::Waiting};
+use crate::{
+    Entry, Options, Recovered, Stats, Totals,
+    door::{Directory, Door},
+    flow::Flow,
+    store::Failure,
+};
 
 /// A bounded queue of one endpoint's entries. Shared by one who pushes and several who take.
 #[derive(Debug)]
 pub struct Queue {
-    inner: Mutex<Inner>,
+    flow: Mutex<Flow>,
+    notify: Notify,
 }
+
+struct Notify(Option<Arc<dyn Fn() + Send + Sync>>);
 
 /// Why a queue cannot be opened or stored.
 #[derive(Debug, thiserror::Error)]
@@ -35,45 +39,49 @@ pub enum Error {
         /// On what.
         path: PathBuf,
         /// How it failed.
-        source: io::Error,
+        source: std::io::Error,
     },
 }
 
-#[derive(Debug)]
-struct Inner {
-    options: Options,
-    waiting: Waiting,
-    /// The number of the next entry.
-    next: u64,
-    /// The number and the end of each entry that completes a window and is not durable yet.
-    marks: VecDeque<(u64, i64)>,
-    dropped: [Totals; Cause::ALL.len()],
-    durable_end_ms: Option<i64>,
-}
-
 impl Queue {
-    /// Opens the queue of a directory, and says what is in it.
+    /// Opens the queue of a directory, and says what is in it. A directory that cannot be used for another reason than its lock makes
+    /// no error: the queue works in memory, [says so](Stats::error), and tries again.
     ///
     /// # Errors
     ///
     /// If another process has the directory open.
     pub fn open(options: Options) -> Result<(Self, Recovered), Error> {
-        let inner = Inner {
-            options,
-            waiting: Waiting::default(),
-            next: 1,
-            marks: VecDeque::new(),
-            dropped: [Totals::default(); Cause::ALL.len()],
-            durable_end_ms: None,
-        };
-        Ok((Self { inner: Mutex::new(inner) }, Recovered::default()))
+        let door = options.dir.clone().map(|dir| Arc::new(Directory::new(dir)) as Arc<dyn Door>);
+        Self::through(door, options)
+    }
+
+    pub(crate) fn through(door: Option<Arc<dyn Door>>, options: Options) -> Result<(Self, Recovered), Error> {
+        let notify = Notify(options.notify.clone());
+        let dir = options.dir.clone().unwrap_or_default();
+        let mut flow = Flow::new(door, options);
+        match flow.open() {
+            Err(Failure { source, .. }) if source.kind() == ErrorKind::WouldBlock => {
+                Err(Error::Locked { dir })
+            }
+            // The flow remembers it, and what it can do without.
+            Ok(()) | Err(_) => {
+                let recovered = flow.recovered();
+                Ok((Self { flow: Mutex::new(flow), notify }, recovered))
+            }
+        }
     }
 
     /// Adds an entry and gives its number. May wait for the disk.
     pub fn push(&self, entry: Entry) -> u64 {
-        let mut inner = self.lock();
-        let seq = inner.push(entry);
-        self.announce(inner);
+        let mut flow = self.lock();
+        let seq = flow.push(entry);
+        let sync = flow.syncs_always();
+        drop(flow);
+        if sync {
+            // The statistics have what went wrong, and that the entry is not durable.
+            _ = self.sync(false);
+        }
+        self.notify.call();
         seq
     }
 
@@ -96,26 +104,31 @@ impl Queue {
 
     /// Takes an entry back that was not delivered. It is handed out again before all later ones. Whether it was handed out.
     pub fn give_back(&self, seq: u64) -> bool {
-        let mut inner = self.lock();
-        let known = inner.waiting.give_back(seq);
-        self.announce(inner);
+        let known = self.lock().give_back(seq);
+        if known {
+            self.notify.call();
+        }
         known
     }
 
     /// Does what is due: drops what is too old, writes what has waited for too long, syncs, tries a failing disk again. To be
-    /// called about once a second. May wait for the disk.
+    /// called about once a second. May wait for the disk, without holding others up while it syncs.
     pub fn tick(&self) {
         self.lock().tick();
+        // The statistics have what went wrong.
+        _ = self.sync(false);
     }
 
-    /// Writes everything that is not acknowledged to disk, handed out or not, and syncs it. What is pushed or acknowledged later
-    /// still counts.
+    /// Writes everything that is not acknowledged to disk, handed out or not, and syncs it, whatever the policy. What is pushed or
+    /// acknowledged later still counts. Gives the sum of what is in memory only all the same: everything, without a directory.
     ///
     /// # Errors
     ///
     /// If the disk fails. What was written stays.
-    pub fn store_all(&self) -> Result<(), Error> {
-        Ok(())
+    pub fn store_all(&self) -> Result<Totals, Error> {
+        let stored = self.lock().store_all();
+        stored.and_then(|()| self.sync(true)).map_err(Error::from)?;
+        Ok(self.lock().memory())
     }
 
     /// The queue as it is now.
@@ -123,79 +136,35 @@ impl Queue {
         self.lock().stats()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sync(&self, all: bool) -> Result<(), Failure> {
+        let due = self.lock().due(all);
+        let Some(due) = due else { return Ok(()) };
+        // Without the lock: others go on while the disk is waited for.
+        let synced = due.run();
+        self.lock().synced(synced)
     }
 
-    fn announce(&self, inner: MutexGuard<'_, Inner>) {
-        let notify = inner.options.notify.clone();
-        drop(inner);
-        if let Some(notify) = notify {
+    fn lock(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notify {
+    fn call(&self) {
+        if let Some(notify) = &self.0 {
             notify();
         }
     }
 }
 
-impl Inner {
-    fn push(&mut self, mut entry: Entry) -> u64 {
-        let seq = self.next;
-        self.next += 1;
-        entry.seq = seq;
-        if entry.last {
-            self.marks.push_back((seq, entry.end_ms));
-        }
-        let (size, bound) = (entry.body.len() as u64, self.options.memory_bytes);
-        while self.waiting.memory().bytes + size > bound {
-            let dropped = if size > bound { None } else { self.waiting.drop_oldest() };
-            let Some(dropped) = dropped else {
-                let cause = if size > bound { Cause::TooLarge } else { Cause::MemoryFull };
-                self.dropped[cause as usize] += entry.totals();
-                return seq;
-            };
-            self.dropped[Cause::MemoryFull as usize] += dropped;
-        }
-        self.waiting.push(entry);
-        seq
+impl std::fmt::Debug for Notify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Notify(..)" } else { "Notify" })
     }
+}
 
-    fn take(&mut self, free: &mut dyn FnMut(u16) -> bool) -> Option<Entry> {
-        self.drop_old();
-        self.waiting.take(free)
-    }
-
-    fn ack(&mut self, seq: u64) -> bool {
-        self.waiting.remove(seq)
-    }
-
-    fn tick(&mut self) {
-        self.drop_old();
-        self.note_durable();
-    }
-
-    fn drop_old(&mut self) {
-        let age = i64::try_from(self.options.max_age.as_millis()).unwrap_or(i64::MAX);
-        let oldest = self.options.clock.wall_ms().saturating_sub(age);
-        self.dropped[Cause::Age as usize] += self.waiting.drop_older(oldest);
-    }
-
-    /// Moves the durable end up to the first entry that could still be lost.
-    fn note_durable(&mut self) {
-        let pending = self.waiting.oldest().map_or(self.next, |entry| entry.seq);
-        while let Some((_seq, end_ms)) = self.marks.pop_front_if(|(seq, _end_ms)| *seq < pending) {
-            self.durable_end_ms = self.durable_end_ms.max(Some(end_ms));
-        }
-    }
-
-    fn stats(&mut self) -> Stats {
-        self.note_durable();
-        Stats {
-            memory: self.waiting.memory(),
-            taken: self.waiting.taken(),
-            oldest_end_ms: self.waiting.oldest().map(|entry| entry.end_ms),
-            durable_end_ms: self.durable_end_ms,
-            dropped: self.dropped,
-            state: State::Memory,
-            ..Stats::default()
-        }
+impl From<Failure> for Error {
+    fn from(Failure { doing, path, source }: Failure) -> Self {
+        Self::Disk { doing, path, source }
     }
 }

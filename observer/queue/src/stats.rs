@@ -87,8 +87,8 @@ pub struct Damage {
     pub gaps: u64,
     /// The bytes passed over.
     pub gap_bytes: u64,
-    /// Records whose head is fine and whose body is not.
-    pub bodies: u64,
+    /// Copies of the list of entries that were done. There are two; without both, entries come once more.
+    pub states: u64,
 }
 
 impl Cause {

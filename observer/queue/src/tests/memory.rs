@@ -1,59 +1,17 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
+//! Queues without a directory.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use bytes::Bytes;
-
-use super::*;
-use crate::Clock;
-
-/// A clock that is set by hand.
-#[derive(Default)]
-pub(super) struct Hand(AtomicI64);
-
-impl Hand {
-    pub(super) fn set(&self, ms: i64) {
-        self.0.store(ms, Relaxed);
-    }
-}
-
-impl Clock for Hand {
-    fn wall_ms(&self) -> i64 {
-        self.0.load(Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.load(Relaxed).unsigned_abs())
-    }
-}
-
-/// An entry of ten bytes and ten samples that completes the window of that end.
-pub(super) fn entry(lane: u16, end_ms: i64) -> Entry {
-    Entry {
-        seq: 0,
-        kind: 2,
-        lane,
-        end_ms,
-        last: true,
-        samples: 10,
-        histograms: 0,
-        exemplars: 0,
-        body: Bytes::from(format!("{end_ms:010}")),
-    }
-}
+use super::{Hand, ends, entry};
+use crate::{Cause, Clock, Entry, Options, Queue};
 
 fn memory(bytes: u64) -> (Arc<Hand>, Queue) {
     let clock = Arc::new(Hand::default());
     let options = Options { memory_bytes: bytes, ..Options::new(Arc::clone(&clock) as Arc<dyn Clock>) };
     (clock, Queue::open(options).unwrap().0)
-}
-
-fn ends(queue: &Queue) -> Vec<i64> {
-    std::iter::from_fn(|| queue.take()).map(|entry| entry.end_ms).collect()
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! Files that are not what they were.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{Hand, entry, open, options, sham::Sham};
+use crate::{Cause, Entry, Options, Recovered};
+
+/// The files of three times two entries, and their bodies.
+fn files(options: &Options) -> (BTreeMap<String, Vec<u8>>, Vec<Bytes>) {
+    let sham = Arc::new(Sham::default());
+    let (queue, _) = open(&sham, options);
+    let body = |end: u8| Bytes::from(vec![end; 30]);
+    let bodies: Vec<Bytes> = (1..=6).map(body).collect();
+    for (body, end) in bodies.iter().zip(1..) {
+        queue.push(Entry { body: body.clone(), ..entry(0, end) });
+    }
+    (sham.files(), bodies)
+}
+
+fn setup() -> (Options, BTreeMap<String, Vec<u8>>, Vec<Bytes>) {
+    let small = options(&Arc::new(Hand::default()));
+    let small = Options { max_bytes: 32 * 100, ..small };
+    let (files, bodies) = files(&small);
+    assert_eq!(files.len(), 3, "{:?}", files.keys());
+    (small, files, bodies)
+}
+
+/// What comes out of files, what was said about them, and how many entries were dropped later.
+fn read(options: &Options, files: &BTreeMap<String, Vec<u8>>) -> (Vec<Bytes>, Recovered, u64) {
+    let sham = Sham::with(files);
+    let (queue, recovered) = open(&sham, options);
+    let bodies: Vec<Bytes> = std::iter::from_fn(|| queue.take()).map(|entry| entry.body).collect();
+    let stats = queue.stats();
+    assert_eq!(stats.disk.entries, bodies.len() as u64);
+    assert_eq!(stats.disk_errors, 0, "{:?}", stats.error);
+    // What comes later works as ever.
+    let seq = queue.push(entry(0, 100));
+    assert_eq!(queue.take().unwrap().seq, seq);
+    (bodies, recovered, stats.dropped(Cause::Damaged).entries)
+}
+
+#[test]
+fn a_file_of_any_length_gives_what_is_whole() {
+    let (options, files, bodies) = setup();
+    for (name, number) in files.keys().zip(0..) {
+        let whole = files[name].len();
+        for len in 0..=whole {
+            let mut files = files.clone();
+            files.get_mut(name).unwrap().truncate(len);
+            let (found, recovered, dropped) = read(&options, &files);
+            let kept = len.saturating_sub(16) / 78;
+            let mut expected = bodies.clone();
+            expected.drain(number * 2 + kept..number * 2 + 2);
+            assert_eq!(found, expected, "{name}, {len} bytes");
+            assert_eq!(dropped, 0);
+            let torn = u64::from(!matches!(len, 0 | 16 | 94 | 172));
+            assert_eq!(recovered.damage.torn, torn, "{name}, {len} bytes: {recovered:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_costs_one_entry_at_most_or_puts_its_file_aside() {
+    let (options, files, bodies) = setup();
+    for name in files.keys() {
+        for bit in 0..files[name].len() * 8 {
+            let mut files = files.clone();
+            files.get_mut(name).unwrap()[bit / 8] ^= 1 << (bit % 8);
+            let (found, recovered, dropped) = read(&options, &files);
+            let said = recovered.damage.torn + recovered.damage.gaps + dropped;
+            assert_eq!(said, 1, "{name}, bit {bit}: {recovered:?}, {dropped}");
+            let expected = if bit / 8 < 16 { 6 } else { 5 };
+            assert_eq!(found.len(), expected, "{name}, bit {bit}");
+            let mut rest = bodies.iter();
+            assert!(found.iter().all(|body| rest.any(|known| known == body)), "in order, and none made up");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_anything_gives_nothing_that_was_not_written() {
+    let (options, files, bodies) = setup();
+    let mut random = super::Random::new(1);
+    for _ in 0..2000 {
+        let mut files = files.clone();
+        let name = files.keys().nth(usize::try_from(random.below(3)).unwrap()).unwrap().clone();
+        let bytes = files.get_mut(&name).unwrap();
+        for _ in 0..=random.below(4) {
+            let at = usize::try_from(random.below(bytes.len() as u64)).unwrap();
+            let len = usize::try_from(random.below(60)).unwrap().min(bytes.len() - at);
+            match random.below(4) {
+                0 => _ = bytes.drain(at..at + len),
+                1 => bytes[at..at + len].fill(0),
+                2 => bytes.extend_from_within(at..at + len),
+                _ => bytes[at..at + len]
+                    .iter_mut()
+                    .for_each(|byte| *byte = random.below(256).try_into().unwrap()),
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        let (found, _recovered, _dropped) = read(&options, &files);
+        let mut rest = bodies.iter();
+        assert!(found.iter().all(|body| rest.any(|known| known == body)), "{name}: {found:?}");
+        assert!(found.len() >= 4, "the other files are read");
+    }
+}
+
+#[test]
+fn without_the_list_of_what_is_done_entries_come_again() {
+    let clock = Arc::new(Hand::default());
+    let options = options(&clock);
+    let sham = Arc::new(Sham::default());
+    let (queue, _) = open(&sham, &options);
+    (1..=3).for_each(|window| _ = queue.push(entry(0, window)));
+    queue.ack(queue.take().unwrap().seq);
+    queue.ack(queue.take().unwrap().seq);
+    let files = sham.files();
+    assert_eq!(read(&options, &files).0.len(), 1);
+    let mut newest = files.clone();
+    // The newest state is in the first slot, for it is the second written.
+    newest.get_mut("done").unwrap()[20] ^= 1;
+    let (found, recovered, _) = read(&options, &newest);
+    assert_eq!((found.len(), recovered.damage.states), (2, 1), "the state before it is used");
+    let mut none = files.clone();
+    none.get_mut("done").unwrap().fill(1);
+    let (found, recovered, _) = read(&options, &none);
+    assert_eq!((found.len(), recovered.damage.states), (3, 2));
+}
