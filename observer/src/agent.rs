@@ -182,7 +182,8 @@ fn configure(args: &RunArgs) -> Result<Config, AgentError> {
     for flag in &args.scrape {
         config.add(flag.clone());
     }
-    let Limits { series, windows, .. } = &mut config.limits;
+    let Limits { series, windows, arena_bytes, .. } = &mut config.limits;
+    *arena_bytes = args.arena_bytes.or(*arena_bytes);
     *series = args.series.unwrap_or(*series);
     *windows = args.windows.map_or(*windows, usize::from);
     let Server { listen, allow_remote, socket, linger } = &mut config.server;

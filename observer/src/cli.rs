@@ -88,6 +88,10 @@ pub(crate) struct RunArgs {
     /// Most scraped series; more are refused and counted. 4,000,000 unless the configuration says otherwise.
     #[arg(long, value_name = "N", env = "OBSERVER_SERIES")]
     pub(crate) series: Option<usize>,
+    /// Most memory for scraped series in bytes; more are refused and counted. Half of the memory there is unless the
+    /// configuration says otherwise.
+    #[arg(long, value_name = "BYTES", env = "OBSERVER_ARENA_BYTES")]
+    pub(crate) arena_bytes: Option<usize>,
     /// Windows that go round: one is filled, the others can be read. 3 unless the configuration says otherwise.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=64), env = "OBSERVER_WINDOWS")]
     pub(crate) windows: Option<u16>,

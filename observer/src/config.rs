@@ -27,6 +27,8 @@ use std::{
 
 use observer_aggregate::stream::Rule;
 
+use crate::memory;
+
 pub(crate) use self::{
     check::report,
     document::document,
@@ -79,8 +81,8 @@ pub(crate) struct Limits {
     pub(crate) series: usize,
     /// The most series of a target.
     pub(crate) series_per_target: usize,
-    /// The memory for names and labels, in bytes.
-    pub(crate) arena_bytes: usize,
+    /// The memory for scraped series, in bytes; see [`Self::arena`].
+    pub(crate) arena_bytes: Option<usize>,
     /// How many windows there are.
     pub(crate) windows: usize,
 }
@@ -91,7 +93,7 @@ impl Default for Limits {
             targets: 100_000,
             series: 4_000_000,
             series_per_target: 200_000,
-            arena_bytes: 512 << 20,
+            arena_bytes: None,
             windows: 3,
         }
     }
@@ -260,6 +262,11 @@ impl Server {
 }
 
 impl Limits {
+    /// The memory for scraped series, in bytes: half of what there is if nothing is said.
+    pub(crate) fn arena(&self) -> usize {
+        self.arena_bytes.unwrap_or_else(memory::half)
+    }
+
     fn new(keys: &LimitKeys<'_>) -> Result<Self, Fault> {
         let mut limits = Self::default();
         let LimitKeys { targets, series, series_per_target, arena_bytes, windows, .. } = keys;
@@ -272,7 +279,7 @@ impl Limits {
             job::set(limit, said);
         }
         if let Some(At { value: Size(bytes), .. }) = arena_bytes {
-            limits.arena_bytes = *bytes;
+            limits.arena_bytes = Some(*bytes);
         }
         match windows {
             Some(at) if !(2..=64).contains(&at.value) => Err(at.node.fault("expected 2 to 64 windows")),

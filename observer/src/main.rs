@@ -13,6 +13,7 @@ mod config;
 mod decode;
 mod errno;
 mod export;
+mod memory;
 mod metrics;
 mod node;
 mod proc;

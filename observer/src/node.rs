@@ -69,6 +69,17 @@ pub(crate) fn collectors() -> impl Iterator<Item = &'static str> {
     COLLECTORS.iter().map(|definition| definition.name)
 }
 
+/// The families that silence a collector, in the order of the collectors.
+pub(crate) const FIRST: [&str; COLLECTORS.len()] = {
+    let mut names = [""; COLLECTORS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = COLLECTORS[at].tables[0][0].name;
+        at += 1;
+    }
+    names
+};
+
 /// What to read, and when not to.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {

@@ -5,6 +5,8 @@ mod decode;
 mod discovery;
 mod http;
 mod labels;
+mod shown;
+mod status;
 mod synthetic;
 mod target;
 
@@ -25,13 +27,13 @@ use tokio::{
     task::{AbortHandle, JoinHandle, JoinSet},
 };
 
-pub(crate) use self::discovery::Targets;
 use self::{
     budget::Budget,
     discovery::Discovery,
     http::Buffers,
     target::{Failure, Shared, Worker},
 };
+pub(crate) use self::{budget::Memory, discovery::Targets};
 use crate::{
     clock,
     config::{Job, Limits, ScrapeTarget, Target},
@@ -62,16 +64,13 @@ struct Set {
     active: Vec<Handle>,
     /// Targets that are none any more, until a window has told the end of their series.
     leaving: Vec<Shared>,
-    /// Rises when a target comes or goes.
-    changes: u64,
 }
 
 /// A target, as others see it.
 #[derive(Debug)]
 struct Handle {
-    identity: u64,
+    target: Arc<ScrapeTarget>,
     core: Shared,
-    snapshot: watch::Receiver<Arc<TargetSnapshot>>,
     task: AbortHandle,
 }
 
@@ -89,6 +88,7 @@ struct Counters {
     duplicates: Counter,
     over_limit: Counter,
     over_budget: Counter,
+    over_memory: Counter,
     too_long: Counter,
     telemetry: Arc<Telemetry>,
 }
@@ -108,6 +108,7 @@ impl Counters {
             duplicates: refused("duplicate"),
             over_limit: refused("sample_limit"),
             over_budget: refused("series_limit"),
+            over_memory: refused("memory_limit"),
             too_long: refused("labels_too_long"),
             telemetry: Arc::clone(telemetry),
         }
@@ -146,7 +147,7 @@ impl Scraper {
             targets: Mutex::default(),
             discovered: discovery.targets(),
             counters: Arc::new(Counters::new(telemetry)),
-            budget: Arc::new(Budget::new(limits.series, limits.series_per_target)),
+            budget: Arc::new(Budget::new(limits.series, limits.series_per_target, limits.arena())),
             buffers: Arc::default(),
         });
         let mut tasks = JoinSet::new();
@@ -177,8 +178,7 @@ impl Scraper {
 
     /// What the last scrape of each target gave, in the order of the configuration; and what is not scraped.
     pub(crate) fn list(&self) -> TargetList {
-        let active =
-            self.live.lock().active.iter().map(|target| Arc::clone(&target.snapshot.borrow())).collect();
+        let active = self.live.lock().active.iter().map(Handle::snapshot).map(Arc::new).collect();
         let discovered = Arc::clone(&self.live.discovered.borrow());
         let dropped = discovered.jobs.iter().map(|job| Dropped {
             job: Arc::clone(&job.job),
@@ -204,22 +204,14 @@ impl Scraper {
         self.live.budget.used_of()
     }
 
-    /// Heap memory of all targets' series and readers, in bytes: used, and reserved.
-    pub(crate) fn memory(&self) -> (usize, usize) {
-        let set = self.live.lock();
-        let each = set.active.iter().map(|target| target.core.lock().memory());
-        each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    /// Heap memory of all targets' series and readers after their last scrapes, and how much may be reserved, in bytes.
+    pub(crate) fn memory(&self) -> (Memory, usize) {
+        self.live.budget.memory_of()
     }
 
-    /// Rises when a target, or a series of one, comes or goes.
-    pub(crate) fn changes(&self) -> u64 {
-        let set = self.live.lock();
-        set.changes + set.active.iter().map(|target| target.core.lock().block.changes()).sum::<u64>()
-    }
-
-    /// Whether a target shows a family of that name (without `_total`).
+    /// Whether a target shows a family of that name, one of [`crate::node::FIRST`].
     pub(crate) fn shows(&self, name: &str) -> bool {
-        self.live.lock().active.iter().any(|target| target.core.lock().block.shows(name))
+        self.live.budget.shown.shows(name)
     }
 
     /// The progress of now.
@@ -248,7 +240,7 @@ impl Live {
         let discovered = Arc::clone(&self.discovered.borrow());
         let set = &mut *self.lock();
         let mut before: HashMap<u64, Handle> =
-            set.active.drain(..).map(|handle| (handle.identity, handle)).collect();
+            set.active.drain(..).map(|handle| (handle.target.identity, handle)).collect();
         let (now, wall_ns) = (clock::monotonic(), clock::wall_ns());
         for target in discovered.jobs.iter().flat_map(|job| &job.active) {
             set.active.push(match before.entry(target.identity) {
@@ -261,12 +253,9 @@ impl Live {
             // A scrape that is being decoded ends first; there is no other behind it.
             let mut core = gone.core.lock();
             core.end();
-            // What it has counted goes with it, and the sum must not fall.
-            set.changes += core.block.changes();
             drop(core);
             set.leaving.push(gone.core);
         }
-        set.changes += 1;
         set_count(&telemetry.scrape_targets, set.active.len());
     }
 
@@ -278,10 +267,20 @@ impl Live {
         wall_ns: u64,
     ) -> Handle {
         let first = now + until_first(phase(&target.target, target.interval), target.interval, wall_ns);
-        let (worker, core, snapshot) =
+        let (worker, core) =
             Worker::new(Arc::clone(target), Arc::clone(&self.counters), &self.budget, &self.buffers);
         let task = tasks.spawn(worker.run(first));
-        Handle { identity: target.identity, core, snapshot, task }
+        Handle { target: Arc::clone(target), core, task }
+    }
+}
+
+impl Handle {
+    fn snapshot(&self) -> TargetSnapshot {
+        let core = self.core.lock();
+        let snapshot = core.status.snapshot(&self.target, core.refused());
+        #[cfg(test)]
+        let snapshot = TargetSnapshot { families: core.families(), ..snapshot };
+        snapshot
     }
 }
 

@@ -5,7 +5,6 @@ mod listen;
 mod lost;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::Ordering::Relaxed,
@@ -31,7 +30,7 @@ use crate::{
     decode::{self, Record},
     export::feed::Feed,
     node::Node,
-    scrape::{Progress, Scraper},
+    scrape::{Memory, Progress, Scraper},
     telemetry::{Reader, Telemetry, set_count},
 };
 use kernel::Families;
@@ -86,7 +85,6 @@ struct Shard {
     pool: Pool,
     node_block: Block,
     own_block: Block,
-    shown: Shown,
     rules: Option<Rules>,
     /// The last second that was closed, since the Unix epoch.
     closed: u64,
@@ -95,31 +93,6 @@ struct Shard {
     commands: Receiver<Command>,
     /// Scrapes due and done when the last window closed.
     scrapes: (u64, u64),
-}
-
-/// Which families targets show, for collectors that then are silent: asked again only when series have come or gone.
-#[derive(Default)]
-struct Shown {
-    changes: u64,
-    answers: HashMap<String, bool>,
-}
-
-impl Shown {
-    fn refresh(&mut self, changes: u64) {
-        if self.changes != changes {
-            self.changes = changes;
-            self.answers.clear();
-        }
-    }
-
-    fn ask(&mut self, name: &str, scraper: &Scraper) -> bool {
-        if let Some(answer) = self.answers.get(name) {
-            return *answer;
-        }
-        let answer = scraper.shows(name);
-        self.answers.insert(name.to_owned(), answer);
-        answer
-    }
 }
 
 /// The kernel side and what was made of it.
@@ -165,7 +138,6 @@ impl Shard {
             pool,
             node_block,
             own_block,
-            shown: Shown::default(),
             rules,
             closed: 0,
             windows,
@@ -252,9 +224,7 @@ impl Shard {
         }
         let end_ms = i64::try_from(end_ns / 1_000_000).unwrap_or(i64::MAX);
         if let Some(node) = &mut self.node {
-            let (scraper, shown) = (&self.scraper, &mut self.shown);
-            shown.refresh(scraper.changes());
-            let families: Vec<&Family> = node.read(end_ms, |name| shown.ask(name, scraper)).collect();
+            let families: Vec<&Family> = node.read(end_ms, |name| self.scraper.shows(name)).collect();
             self.node_block.read(families.into_iter());
         }
         completeness = completeness.min(self.scrapes_done());
@@ -265,7 +235,8 @@ impl Shard {
         let own: Vec<&Family> = self.reader.read().collect();
         self.own_block.read(own.into_iter());
         let Self { capture, node, node_block, own_block, scraper, pool, rules, closed, .. } = self;
-        let number = end_ns / SECOND_NS;
+        // The last one, which ends within a second, has that second's number.
+        let number = end_ns.div_ceil(SECOND_NS);
         let closed = pool.close(|window| {
             window.begin(end_ms, complete);
             if let Some(capture) = capture {
@@ -316,7 +287,14 @@ impl Shard {
 
     fn note_memory(&self) {
         let Telemetry {
-            arena_used, arena_capacity, pool_capacity, pool_in_use, series, series_limit, ..
+            arena_used,
+            arena_capacity,
+            arena_limit,
+            pool_capacity,
+            pool_in_use,
+            series,
+            series_limit,
+            ..
         } = &*self.telemetry;
         let (used, limit) = self.scraper.series();
         set_count(series, used);
@@ -324,9 +302,10 @@ impl Shard {
         let blocks =
             [&self.node_block, &self.own_block].into_iter().chain(self.capture.iter().map(|c| &c.block));
         let (own_used, own_reserved) = blocks.map(Block::memory).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-        let (used, reserved) = self.scraper.memory();
+        let (Memory { used, reserved }, limit) = self.scraper.memory();
         set_count(arena_used, own_used + used);
         set_count(arena_capacity, own_reserved + reserved + self.pool.memory_bytes());
+        set_count(arena_limit, limit);
         set_count(pool_capacity, self.pool.capacity());
         set_count(pool_in_use, self.pool.in_use());
         let (hits, misses) = self.pool.hits_and_misses();

@@ -88,6 +88,7 @@ telemetry! {
     rule_samples_noticed: Labelled<Counter> = RULE_SAMPLES_NOTICED,
     arena_used: Gauge = ARENA_USED,
     arena_capacity: Gauge = ARENA_CAPACITY,
+    arena_limit: Gauge = ARENA_LIMIT,
     pool_capacity: Gauge = POOL_CAPACITY,
     pool_in_use: Gauge = POOL_IN_USE,
     pool_hits: Counter = POOL_HITS,

@@ -40,6 +40,8 @@ pub(crate) struct TargetSnapshot {
     /// Scrapes done, failed ones included.
     #[cfg_attr(not(test), expect(dead_code, reason = "what a test waits for; the counters tell the sum"))]
     pub(crate) scrapes: u64,
+    /// Series of its last body for which there was no room.
+    pub(crate) refused: usize,
     /// What the target shows behind this scrape.
     #[cfg(test)]
     pub(crate) families: Vec<observer_aggregate::family::Family>,

@@ -178,6 +178,8 @@ pub struct Block {
     gone: bool,
     /// Values have come since the last window.
     fresh: bool,
+    /// Series whose samples have times of their own end with a mark, as others do.
+    tracks_times: bool,
     /// Bytes of label text that belong to no series any more.
     dead: usize,
     changes: u64,
@@ -343,7 +345,20 @@ impl Block {
         if self.ending.insert(identity, slot).is_none() {
             self.changes += 1;
         }
-        self.set(slot, STALE);
+        let end = self.end_of(slot);
+        self.set_at(slot, end, None);
+    }
+
+    /// Whether series whose samples have times of their own end with a mark. Otherwise they just are no more: who tells when
+    /// a sample was taken also tells when there is none.
+    pub fn track_times(&mut self, tracks: bool) {
+        self.tracks_times = tracks;
+    }
+
+    /// What a series has when it ends. The mark has no time of its own.
+    fn end_of(&self, slot: u32) -> f64 {
+        let timed = self.times().get(slot as usize).is_some_and(|time| *time != NO_TIME);
+        if timed && !self.tracks_times { ABSENT } else { STALE }
     }
 
     /// The value of a series.
@@ -382,11 +397,13 @@ impl Block {
 
     /// Ends all series for now: their source is not there. They keep their slots.
     pub fn end_all(&mut self) {
-        let values = &mut self.store.write().values;
+        let tracks = self.tracks_times;
+        let Values { values, times, .. } = self.store.write();
         for &slot in self.layout.order() {
-            let value = &mut values[slot as usize];
+            let (value, time) = (&mut values[slot as usize], times.get_mut(slot as usize));
             if is_present(*value) {
-                *value = STALE;
+                let time = time.map_or(NO_TIME, |time| std::mem::replace(time, NO_TIME));
+                *value = if time == NO_TIME || tracks { STALE } else { ABSENT };
             }
         }
         self.changes += 1;

@@ -14,7 +14,7 @@ pub(crate) mod walk;
 use std::fmt;
 
 use self::{
-    layout::{Layout, NO_SLOT},
+    layout::{FILL, Layout, NO_SLOT, rule},
     walk::Walked,
 };
 use crate::{Error, Kind, Reason, Sample, cpu, hash::Hash};
@@ -139,6 +139,22 @@ impl Delta {
     #[must_use]
     pub const fn memory_bytes(&self) -> usize {
         self.layout.memory_bytes() + 4 * (self.gone.capacity() + self.orphans.capacity())
+    }
+
+    /// Lines of the last body that the sink did not keep.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.layout.rules.iter().filter(|rule| **rule & rule::REFUSED != 0).count()
+    }
+
+    /// Has the next body ask about the lines that the sink did not keep, as if they were new.
+    pub fn ask_again(&mut self) {
+        for record in 0..self.layout.records() {
+            if self.layout.rules[record] & rule::REFUSED != 0 {
+                // No line is the same as this one.
+                self.layout.text[self.layout.tails[record] as usize - 1] = FILL;
+            }
+        }
     }
 
     /// Forgets everything, as if no body had been read; [`Self::gone`] does not tell what was known.

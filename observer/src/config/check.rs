@@ -129,7 +129,8 @@ impl Said {
 impl Runs {
     fn new(config: &Config) -> Self {
         let Config { global, jobs, aggregate, limits, server } = config;
-        let Limits { targets, series, series_per_target, arena_bytes, windows } = *limits;
+        let Limits { targets, series, series_per_target, arena_bytes: _, windows } = *limits;
+        let arena_bytes = limits.arena();
         Self {
             jobs: jobs.iter().map(Scraped::new).collect(),
             aggregate: aggregate.iter().map(Rule::new).collect(),
@@ -218,7 +219,7 @@ impl Display for Report {
         let Bounds { targets, series, series_per_target, arena_bytes, windows } = limits;
         writeln!(
             f,
-            "limits: {targets} targets, {series} series, {series_per_target} a target, {} MiB of labels, {windows} windows",
+            "limits: {targets} targets, {series} series, {series_per_target} a target, {} MiB for them, {windows} windows",
             arena_bytes >> 20
         )?;
         for Scraped { name, interval, timeout, targets, files, servers } in jobs {

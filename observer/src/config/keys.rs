@@ -83,7 +83,6 @@ sections! {
         "scrape_classic_histograms" => scrape_classic_histograms: bool = "", "The older name of `always_scrape_classic_histograms`.";
         "native_histogram_bucket_limit" => native_histogram_bucket_limit: usize = "0", "The most buckets of a native histogram; 0 for any number. One with more is brought to a lower resolution; where none is low enough, the scrape fails.";
         "native_histogram_min_bucket_factor" => native_histogram_min_bucket_factor: f64 = "0", "By how much each bucket's bound must at least exceed the one before; a native histogram with finer buckets is brought to a lower resolution.";
-        idle: "track_timestamps_staleness";
         unsupported: "oauth2", "bearer_token", "bearer_token_file", "tls_config", "proxy_url", "no_proxy",
             "proxy_from_environment", "proxy_connect_header", "convert_classic_histograms_to_nhcb", "scrape_failure_log_file", "metric_name_validation_scheme",
             "metric_name_escaping_scheme", "extra_scrape_metrics", "aws_sd_configs", "azure_sd_configs",
@@ -181,9 +180,8 @@ sections! {
         "dropped_targets" => dropped_targets: usize = "1000", "How many targets that relabelling dropped are kept for `/api/v1/targets`, a job.";
         "series" => series: usize = "4000000", "The most scraped series; those beyond it are refused, and counted; `--series`.";
         "series_per_target" => series_per_target: usize = "200000", "The most series of a target; those beyond it are refused, and counted.";
-        "arena_bytes" => arena_bytes: Size = "512MiB", "The memory for names and labels.";
+        "arena_bytes" => arena_bytes: Size = "", "The most memory for scraped series, their values and what is known of bodies; series beyond it are refused, and counted. Half of the memory of the machine or of the agent's cgroup if nothing is said; `--arena-bytes`.";
         "windows" => windows: usize = "3", "Windows that go round, 2 to 64: one is filled, the others can be read; `--windows`.";
-        idle: "arena_bytes";
     }
 
     /// The agent's own HTTP server.

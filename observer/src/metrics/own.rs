@@ -37,6 +37,7 @@ rows! { AGENT_ROWS:
         "Samples that rules took in another way: not_finite (left out), stale (a series' end), reset (a counter that fell).";
     ARENA_USED = Gauge "observer_arena_used_bytes", [], "Memory in which series, their values and what is known of bodies stand: in use.";
     ARENA_CAPACITY = Gauge "observer_arena_capacity_bytes", [], "Memory in which series, their values and what is known of bodies stand: reserved, the windows' included.";
+    ARENA_LIMIT = Gauge "observer_arena_limit_bytes", [], "How much of it scraped series may reserve; more series are refused.";
     POOL_CAPACITY = Gauge "observer_pool_capacity", [], "Windows that go round.";
     POOL_IN_USE = Gauge "observer_pool_in_use", [], "Windows that somebody holds.";
     POOL_HITS = Counter "observer_pool_hits", [], "Closes of a window that found a free one.";
@@ -55,7 +56,7 @@ rows! { AGENT_ROWS:
         "Scrapes by result: success, connect, timeout, protocol, status, too_large, malformed, skipped.";
     SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
-    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), labels_too_long (64 KiB for all labels of a series); the last two are told when the series comes, not every second.";
+    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), memory_limit (of all series), labels_too_long (64 KiB for all labels of a series); the last three are told when the series comes or is looked at again, not every second.";
     PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],
         "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type).";
     HTTP_CONNECTIONS_REFUSED = Counter "observer_http_connections_refused", [], "Connections to the agent's own HTTP server that were over its limit.";

@@ -17,8 +17,10 @@ use observer_exposition::{
 };
 
 use super::{
-    budget::Budget,
+    budget::{Budget, Memory, Refused},
     labels::{self, TargetLabels},
+    shown::Mask,
+    status::Status,
     synthetic::{Report, Synthetic},
 };
 use crate::{
@@ -33,6 +35,12 @@ pub(super) struct Core {
     reader: Option<(Dialect, Reader)>,
     synthetic: Synthetic,
     keeper: Keeper,
+    /// How its last scrape ended.
+    pub(super) status: Status,
+    /// Bodies since lines that were refused were asked about again.
+    patience: u32,
+    /// The block's changes when `mask` was made.
+    changes: u64,
     /// The target is none any more: what its last scrape still brings is not wanted.
     ended: bool,
 }
@@ -54,6 +62,12 @@ struct Read {
     layout_changed: bool,
 }
 
+/// How many bodies pass before lines that were refused are asked about again, if there is room: it costs a whole parse.
+const PATIENCE: u32 = 10;
+
+/// Memory of a new series beside its labels: its place in the layout, its values, what is known of its line.
+const SERIES_BYTES: usize = 150;
+
 /// Decides what becomes of a series that is new.
 #[derive(Debug)]
 struct Keeper {
@@ -62,6 +76,11 @@ struct Keeper {
     budget: Arc<Budget>,
     /// Series that count against the budget.
     held: usize,
+    /// Lines that found no room.
+    refused: usize,
+    /// What the budget knows of this target's memory.
+    memory: Memory,
+    mask: Mask,
     /// With rules, different lines may become one series: the slots, by what they are.
     made: HashMap<u64, u32>,
     set: LabelSet,
@@ -81,6 +100,8 @@ pub(super) struct Counts {
     pub(super) duplicates: usize,
     /// Series for which there was no room.
     pub(super) over_budget: usize,
+    /// Series for which there was no memory.
+    pub(super) over_memory: usize,
     /// Series whose labels are longer than any may have.
     pub(super) too_long: usize,
 }
@@ -104,23 +125,28 @@ impl Core {
     pub(super) fn new(target: &Target, job: &Arc<Job>, budget: Arc<Budget>) -> Self {
         let labels = TargetLabels::new(&target.labels);
         let mut block = Block::default();
+        block.track_times(job.settings.track_timestamps_staleness);
         let synthetic = Synthetic::new(&mut block, &labels.block());
         let keeper = Keeper {
             labels,
             job: Arc::clone(job),
             budget,
             held: 0,
+            refused: 0,
+            memory: Memory::default(),
+            mask: Mask::default(),
             made: HashMap::new(),
             set: LabelSet::default(),
             scratch: Scratch::default(),
         };
-        Self { block, reader: None, synthetic, keeper, ended: false }
+        let status = Status::default();
+        Self { block, reader: None, synthetic, keeper, status, patience: 0, changes: 0, ended: false }
     }
 
     /// Reads a body into the block; an error comes with what was counted up to it, and leaves values of which [`Self::fail`]
     /// makes an end.
     pub(super) fn decode(&mut self, body: &[u8], dialect: Dialect) -> Result<Counts, (DecodeError, Counts)> {
-        let Self { block, reader, synthetic, keeper, ended } = self;
+        let Self { block, reader, synthetic, keeper, ended, status: _, patience, changes: _ } = self;
         if *ended {
             return Ok(Counts::default());
         }
@@ -129,6 +155,11 @@ impl Core {
             forget(block, reader, keeper);
         }
         let (_, reader) = reader.get_or_insert_with(|| (dialect, Reader::new(dialect)));
+        *patience = patience.saturating_add(1);
+        if keeper.refused > 0 && *patience >= PATIENCE && keeper.budget.has_room(keeper.held) {
+            (keeper.refused, *patience) = (0, 0);
+            reader.ask_again();
+        }
         let limit = keeper.job.settings.sample_limit;
         let mut fill = Fill { block, keeper, counts: Counts::default(), refusal: None };
         let decoded = reader.decode(body, &mut fill);
@@ -148,6 +179,7 @@ impl Core {
                     counts.kept = counts.kept.min(made);
                 }
                 if layout_changed {
+                    keeper.refused = keeper.refused.min(reader.refused());
                     block.arrange(synthetic.slots().chain(reader.slots()));
                 }
                 if let Some(refusal) = refusal {
@@ -169,6 +201,7 @@ impl Core {
         if !self.ended {
             self.synthetic.write(report, &mut self.block);
             self.block.touch();
+            self.account();
         }
     }
 
@@ -178,6 +211,7 @@ impl Core {
         if !self.ended {
             self.block.end_all();
             self.synthetic.write(report, &mut self.block);
+            self.account();
         }
     }
 
@@ -185,6 +219,25 @@ impl Core {
     pub(super) fn end(&mut self) {
         self.ended = true;
         self.block.end_all();
+        self.account();
+    }
+
+    /// Series of the last body for which there was no room.
+    pub(super) fn refused(&self) -> usize {
+        self.keeper.refused
+    }
+
+    /// Tells the budget what the target has and shows by now.
+    fn account(&mut self) {
+        let (used, reserved) = self.memory();
+        let Keeper { budget, memory, mask, .. } = &mut self.keeper;
+        let now = Memory { used, reserved };
+        budget.account(std::mem::replace(memory, now), now);
+        if self.changes != self.block.changes() {
+            self.changes = self.block.changes();
+            let now = Mask::of(&self.block);
+            budget.shown.change(std::mem::replace(mask, now), now);
+        }
     }
 
     /// What there is to show.
@@ -194,7 +247,7 @@ impl Core {
     }
 
     /// Heap memory of the series and of the reader, in bytes: used, and reserved.
-    pub(super) fn memory(&self) -> (usize, usize) {
+    fn memory(&self) -> (usize, usize) {
         let (used, reserved) = self.block.memory();
         let reader = self.reader.as_ref().map_or(0, |(_, reader)| reader.memory_bytes());
         (used + reader, reserved + reader)
@@ -238,6 +291,22 @@ impl Reader {
         lines.into_iter().flatten().chain(protobuf.into_iter().flatten())
     }
 
+    /// Samples of the last body that are not kept.
+    fn refused(&self) -> usize {
+        match self {
+            Self::Lines(delta) => delta.refused(),
+            Self::Protobuf(reader) => reader.refused(),
+        }
+    }
+
+    /// Has the next body ask about them again.
+    fn ask_again(&mut self) {
+        match self {
+            Self::Lines(delta) => delta.ask_again(),
+            Self::Protobuf(reader) => reader.ask_again(),
+        }
+    }
+
     fn memory_bytes(&self) -> usize {
         match self {
             Self::Lines(delta) => delta.memory_bytes(),
@@ -254,6 +323,7 @@ fn forget(block: &mut Block, reader: &mut Option<(Dialect, Reader)>, keeper: &mu
         }
     }
     keeper.made.clear();
+    keeper.refused = 0;
     keeper.release(keeper.held);
 }
 
@@ -270,6 +340,8 @@ fn count(n: u64) -> usize {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.release(self.held);
+        self.budget.account(self.memory, Memory::default());
+        self.budget.shown.change(self.mask, Mask::default());
     }
 }
 
@@ -321,12 +393,19 @@ impl Keeper {
         &mut self,
         block: &mut Block,
         counts: &mut Counts,
+        text: usize,
         describe: impl FnOnce(&mut Block) -> (u32, Suffix, String),
     ) -> Option<u32> {
-        if !self.budget.take(self.held) {
-            counts.over_budget += 1;
+        let bytes = SERIES_BYTES + text;
+        if let Err(refused) = self.budget.take(self.held, bytes) {
+            self.refused += 1;
+            match refused {
+                Refused::Series => counts.over_budget += 1,
+                Refused::Memory => counts.over_memory += 1,
+            }
             return None;
         }
+        self.memory.reserved += bytes;
         self.held += 1;
         let (head, suffix, labels) = describe(block);
         let rules = !self.job.metric_relabel.is_empty();
@@ -393,7 +472,7 @@ impl Fill<'_> {
         let labels = keeper.labels.join(labels, keeper.job.settings.honor_labels);
         let kind = family_kind(family.kind);
         if !keeper.looks_at_labels() {
-            return keeper.keep(block, counts, |block| {
+            return keeper.keep(block, counts, labels.len(), |block| {
                 let head = block.family(family.name, kind, family.help, family.unit);
                 (head, suffix, labels)
             });
@@ -418,7 +497,9 @@ impl Fill<'_> {
             None => (name, Suffix::None, family::Kind::Unknown, "", ""),
         };
         let stem = stem.to_owned();
-        keeper.keep(block, counts, |block| (block.family(&stem, kind, help, unit), suffix, written))
+        keeper.keep(block, counts, written.len(), |block| {
+            (block.family(&stem, kind, help, unit), suffix, written)
+        })
     }
 
     /// The value of a series.

@@ -8,7 +8,6 @@ use std::{
 };
 
 use tokio::{
-    sync::watch,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval_at, timeout},
 };
@@ -24,7 +23,6 @@ use super::{
 use crate::{
     clock,
     config::{Dialect, ScrapeTarget, Target, write_duration},
-    window::{Health, TargetSnapshot},
 };
 
 /// The shortest time between two messages about one target.
@@ -68,7 +66,7 @@ impl Failure {
 
 /// A target's series: written by its worker, and taken by whoever closes a window.
 #[derive(Clone, Debug)]
-pub(super) struct Shared(Arc<Mutex<Core>>);
+pub(super) struct Shared(pub(super) Arc<Mutex<Core>>);
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
@@ -84,10 +82,17 @@ pub(super) struct Worker {
     client: Client,
     core: Shared,
     body: Body,
-    scrapes: u64,
     log: Log,
     counters: Arc<Counters>,
-    snapshot: watch::Sender<Arc<TargetSnapshot>>,
+}
+
+/// A scrape that is due: done when this goes, also if its target goes first.
+struct Due<'c>(&'c Counters);
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        self.0.done.fetch_add(1, Relaxed);
+    }
 }
 
 impl Worker {
@@ -96,30 +101,18 @@ impl Worker {
         counters: Arc<Counters>,
         budget: &Arc<Budget>,
         buffers: &Arc<Buffers>,
-    ) -> (Self, Shared, watch::Receiver<Arc<TargetSnapshot>>) {
-        let (snapshot, receiver) = watch::channel(Arc::new(TargetSnapshot {
-            target: Arc::clone(&target),
-            health: Health::Unknown,
-            last_error: Arc::from(""),
-            last_scrape_ms: 0,
-            duration: Duration::ZERO,
-            scrapes: 0,
-            #[cfg(test)]
-            families: Vec::new(),
-        }));
+    ) -> (Self, Shared) {
         let core = Core::new(&target.target, &target.job, Arc::clone(budget));
         let core = Shared(Arc::new(Mutex::new(core)));
         let worker = Self {
             client: Client::new(Arc::clone(&target), Arc::clone(buffers)),
             core: core.clone(),
             body: Body::default(),
-            scrapes: 0,
             log: Log::default(),
             target,
             counters,
-            snapshot,
         };
-        (worker, core, receiver)
+        (worker, core)
     }
 
     /// Scrapes at `first` and then once an interval, for ever.
@@ -135,6 +128,8 @@ impl Worker {
             self.counters.due.fetch_add(due_now - due, Relaxed);
             self.counters.skipped.inc_by((due_now - due).saturating_sub(1));
             due = due_now;
+            let counters = Arc::clone(&self.counters);
+            let _due = Due(&counters);
             self.scrape().await;
         }
     }
@@ -145,13 +140,11 @@ impl Worker {
         let result = self.fetch_and_decode().await;
         let now = clock::monotonic();
         let duration = now - begin;
-        self.scrapes += 1;
 
         let mut report = Report { duration, ..Report::default() };
         let failure = match result {
             Ok(counts) => {
                 report = Report { up: true, ..self.counted(report, counts) };
-                self.core.lock().succeed(&report);
                 None
             }
             Err((failure, counts)) => {
@@ -163,27 +156,19 @@ impl Worker {
                     Failure::Http(_) | Failure::Timeout(_) => report.body_bytes = 0.0,
                     Failure::Decode(_) => {}
                 }
-                self.core.lock().fail(&report);
                 Some(failure)
             }
         };
         self.count(&report, failure.as_ref());
         self.client.release(&mut self.body);
-        let last_error: Arc<str> =
-            failure.map_or_else(|| Arc::from(""), |failure| Arc::from(failure.to_string()));
-        self.log.scraped(&self.target.job.name, &self.target.target, &last_error, now);
-        self.snapshot.send_replace(Arc::new(TargetSnapshot {
-            target: Arc::clone(&self.target),
-            health: if report.up { Health::Up } else { Health::Down },
-            last_error,
-            last_scrape_ms,
-            duration,
-            scrapes: self.scrapes,
-            #[cfg(test)]
-            families: self.core.lock().families(),
-        }));
-        // Last, so that whoever counts a scrape as done finds its snapshot.
-        self.counters.done.fetch_add(1, Relaxed);
+        let error = failure.as_ref().map(Failure::to_string).unwrap_or_default();
+        self.log.scraped(&self.target.job.name, &self.target.target, &error, now);
+        let mut core = self.core.lock();
+        match report.up {
+            true => core.succeed(&report),
+            false => core.fail(&report),
+        }
+        core.status.note(last_scrape_ms, duration, &error);
     }
 
     async fn fetch_and_decode(&mut self) -> Result<Counts, (Failure, Counts)> {
@@ -232,9 +217,10 @@ impl Worker {
     }
 
     fn counted(&self, report: Report, counts: Counts) -> Report {
-        let Counts { scraped, kept, added, duplicates, over_budget, too_long } = counts;
+        let Counts { scraped, kept, added, duplicates, over_budget, over_memory, too_long } = counts;
         self.counters.duplicates.inc_by(duplicates as u64);
         self.counters.over_budget.inc_by(over_budget as u64);
+        self.counters.over_memory.inc_by(over_memory as u64);
         self.counters.too_long.inc_by(too_long as u64);
         self.counters.body_bytes.inc_by(self.body.len() as u64);
         Report { scraped, kept, added, body_bytes: self.body.len() as f64, ..report }

@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::oneshot,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::*;
@@ -122,10 +122,17 @@ fn start(address: &str, settings: Settings) -> Running {
 impl Running {
     /// The first snapshot that fulfils the condition.
     async fn wait(&self, condition: impl Fn(&TargetSnapshot) -> bool) -> Arc<TargetSnapshot> {
-        let mut receiver = self.scraper.live.lock().active[0].snapshot.clone();
-        let found = timeout(Duration::from_secs(20), receiver.wait_for(|snapshot| condition(snapshot)));
-        let found = found.await.unwrap_or_else(|_| panic!("still {:?}", self.scraper.list())).unwrap();
-        Arc::clone(&found)
+        let found = async {
+            loop {
+                let snapshot = Arc::clone(&self.scraper.list().active[0]);
+                if condition(&snapshot) {
+                    return snapshot;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let found = timeout(Duration::from_secs(20), found);
+        found.await.unwrap_or_else(|_| panic!("still {:?}", self.scraper.list()))
     }
 
     /// How many scrapes ended so.
@@ -333,11 +340,11 @@ async fn scrapes_due_and_done_are_counted() {
 async fn shutdown_ends_every_task() {
     let exporter = Exporter::start([Reply::Silence]).await;
     let Running { scraper, telemetry: _, _stop: stop } = start(&exporter.address, settings());
-    let mut snapshot = scraper.live.lock().active[0].snapshot.clone();
+    let core = Arc::downgrade(&scraper.live.lock().active[0].core.0);
     drop(stop);
     timeout(Duration::from_secs(20), scraper.stopped()).await.unwrap();
-    // The worker, which holds the other end, is gone.
-    timeout(Duration::from_secs(20), async { while snapshot.changed().await.is_ok() {} }).await.unwrap();
+    // The worker, which has it too, is gone.
+    assert_eq!(core.strong_count(), 0);
 }
 
 #[test]

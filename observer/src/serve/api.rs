@@ -56,6 +56,9 @@ struct Active<'s> {
     health: &'static str,
     scrape_interval: String,
     scrape_timeout: String,
+    /// Series for which there was no room. Not of Prometheus' API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series_refused: Option<usize>,
 }
 
 /// The body of the answer.
@@ -83,7 +86,7 @@ fn map(labels: &[(String, String)]) -> BTreeMap<&str, &str> {
 }
 
 fn active(snapshot: &TargetSnapshot) -> Active<'_> {
-    let TargetSnapshot { target, health, last_error, last_scrape_ms, duration, .. } = snapshot;
+    let TargetSnapshot { target, health, last_error, last_scrape_ms, duration, refused, .. } = snapshot;
     let url = target.target.url.to_string();
     Active {
         discovered_labels: map(&target.discovered),
@@ -97,5 +100,6 @@ fn active(snapshot: &TargetSnapshot) -> Active<'_> {
         health: health.as_str(),
         scrape_interval: write_duration(target.interval),
         scrape_timeout: write_duration(target.timeout),
+        series_refused: Some(*refused).filter(|refused| *refused > 0),
     }
 }

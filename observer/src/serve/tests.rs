@@ -112,6 +112,7 @@ fn snapshot() -> TargetSnapshot {
         last_scrape_ms: 951_782_400_123,
         duration: Duration::from_millis(1500),
         scrapes: 1,
+        refused: 0,
         families: Vec::new(),
     }
 }

@@ -79,6 +79,18 @@ impl Reader {
         &self.gone
     }
 
+    /// Samples of the last body that are not kept.
+    pub(super) fn refused(&self) -> usize {
+        self.lines.iter().filter(|line| line.slot == REFUSED).count()
+    }
+
+    /// Has the next body ask about the samples that are not kept, as if they were new.
+    pub(super) fn ask_again(&mut self) {
+        for line in self.lines.iter_mut().filter(|line| line.slot == REFUSED) {
+            line.key = !line.key;
+        }
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.lines.capacity() * size_of::<Line>() + self.gone.capacity() * size_of::<u32>()
     }

@@ -1,5 +1,6 @@
 use observer_aggregate::{
     rules::Rules as AllRules,
+    series::{NO_TIME, is_stale},
     stream::{Engine, Grouping, Output, Rule},
     window::{Pool, Source, Window},
 };
@@ -13,7 +14,7 @@ use crate::{
 };
 
 fn core(settings: Settings) -> Core {
-    core_with(Job { settings, ..Job::default() }, Arc::new(Budget::new(100, 100)))
+    core_with(Job { settings, ..Job::default() }, Arc::new(Budget::new(100, 100, usize::MAX)))
 }
 
 fn core_with(job: Job, budget: Arc<Budget>) -> Core {
@@ -120,6 +121,7 @@ fn series_are_counted_against_the_body_before() {
         added,
         duplicates,
         over_budget: 0,
+        over_memory: 0,
         too_long: 0,
     };
     assert_eq!(counts("a 1\nb 1\na 2\n"), expected(3, 2, 2, 1));
@@ -183,7 +185,7 @@ fn the_sample_limit_is_the_most_that_is_taken() {
 
 #[test]
 fn series_over_the_budget_are_refused_and_their_room_comes_back() {
-    let budget = Arc::new(Budget::new(2, 100));
+    let budget = Arc::new(Budget::new(2, 100, usize::MAX));
     let mut core = core_with(Job::default(), Arc::clone(&budget));
     let counts = core.decode(b"a 1\nb 1\nc 1\n", Dialect::Text).unwrap();
     assert_eq!((counts.kept, counts.over_budget, budget.used_of()), (2, 1, (2, 2)));
@@ -208,7 +210,7 @@ fn relabelled(rules: &[RelabelConfig]) -> Job {
 
 #[test]
 fn a_target_may_hold_so_many_series_and_no_more() {
-    let mut core = core_with(Job::default(), Arc::new(Budget::new(100, 1)));
+    let mut core = core_with(Job::default(), Arc::new(Budget::new(100, 1, usize::MAX)));
     let counts = core.decode(b"a 1\nb 1\n", Dialect::Text).unwrap();
     assert_eq!((counts.kept, counts.over_budget), (1, 1));
 }
@@ -236,7 +238,7 @@ fn relabelling_drops_renames_and_folds() {
         rule(Action::Replace, &["__name__"], "h_(.*)", "__name__", "g_$1"),
         rule(Action::LabelDrop, &[], "x", "", "$1"),
     ];
-    let mut core = core_with(relabelled(&rules), Arc::new(Budget::new(100, 100)));
+    let mut core = core_with(relabelled(&rules), Arc::new(Budget::new(100, 100, usize::MAX)));
     let body =
         b"gone 1\n# TYPE h histogram\nh_sum 1\nh_count 2\n# TYPE a gauge\na{x=\"1\"} 3\na{x=\"2\"} 4\n";
     for scrape in 0..2 {
@@ -302,7 +304,7 @@ fn warm(job: Job, rules: Option<Vec<Rule>>) {
         include_bytes!("../../../exposition/tests/bodies/node_exporter.txt"),
         include_bytes!("../../../exposition/tests/bodies/node_exporter_1s.txt"),
     ];
-    let mut core = core_with(job, Arc::new(Budget::new(10_000, 10_000)));
+    let mut core = core_with(job, Arc::new(Budget::new(10_000, 10_000, usize::MAX)));
     let mut rules = rules.map(|rules| AllRules::new(Engine::new(rules).unwrap()));
     let mut pool = Pool::new(2);
     let (windows, _reader) = watch::channel(Arc::new(Window::default()));
@@ -367,4 +369,89 @@ fn warm_windows_allocate_nothing_with_rules() {
         ),
     ];
     warm(Job::default(), Some(rules));
+}
+
+#[test]
+fn memory_is_a_limit_and_what_is_told_is_what_there_is() {
+    let budget = Arc::new(Budget::new(100, 100, 4096));
+    let mut core = core_with(Job::default(), Arc::clone(&budget));
+    let body = |labels: usize| (0..labels).map(|at| format!("a{{x=\"{at:0100}\"}} 1\n")).collect::<String>();
+    let counts = core.decode(body(30).as_bytes(), Dialect::Text).unwrap();
+    assert!(counts.kept > 5 && counts.over_memory == 30 - counts.kept, "{counts:?}");
+    assert_eq!(core.refused(), counts.over_memory);
+    core.succeed(&Report::default());
+    let (Memory { used, reserved }, limit) = budget.memory_of();
+    assert!(used > counts.kept * 100 && reserved >= used && limit == 4096, "{used} {reserved}");
+    drop(core);
+    assert_eq!(budget.memory_of().0, Memory::default());
+}
+
+#[test]
+fn a_refused_series_is_asked_about_again_when_there_is_room() {
+    let budget = Arc::new(Budget::new(2, 100, usize::MAX));
+    let other = {
+        let mut other = core_with(Job::default(), Arc::clone(&budget));
+        other.decode(b"o 1\n", Dialect::Text).unwrap();
+        other
+    };
+    let text = &b"# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# EOF\n"[..];
+    // Two families: a name, the type of a gauge, and a metric with the value 1.
+    let family = |name| [14, 10, 1, name, 24, 1, 34, 11, 18, 9, 9, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f];
+    let protobuf = [family(b'a'), family(b'b')].map(|mut family| {
+        family[0] = family.len() as u8 - 1;
+        family
+    });
+    let protobuf = protobuf.concat();
+    for (dialect, body) in
+        [(Dialect::Text, text), (Dialect::OpenMetrics, text), (Dialect::Protobuf, &protobuf)]
+    {
+        let mut core = core_with(Job::default(), Arc::clone(&budget));
+        assert_eq!(core.decode(body, dialect).unwrap().kept, 1);
+        for _ in 0..2 * PATIENCE {
+            assert_eq!((core.decode(body, dialect).unwrap().kept, core.refused()), (1, 1));
+        }
+        budget.release(1);
+        assert_eq!((core.decode(body, dialect).unwrap().kept, core.refused()), (2, 0));
+        assert!(budget.take(0, 0).is_err());
+        drop(core);
+        budget.take(0, 0).unwrap();
+    }
+    drop(other);
+}
+
+/// What ends in the window that is closed now.
+fn ended(core: &mut Core) -> Vec<(String, bool)> {
+    let mut window = Window::default();
+    window.begin(0, true);
+    window.take(Source::Scrape, &mut core.block);
+    let view = window.view(0);
+    let marks = view.layout.families().flat_map(|(head, slots)| {
+        let ended = slots.iter().filter(|slot| is_stale(view.values[**slot as usize]));
+        let timed = |slot: &u32| view.times.get(*slot as usize).is_some_and(|time| *time != NO_TIME);
+        ended.map(|slot| (head.name.to_string(), timed(slot))).collect::<Vec<_>>()
+    });
+    marks.filter(|(name, _)| name.len() == 1).collect()
+}
+
+#[test]
+fn a_series_with_times_of_its_own_ends_with_a_mark_only_if_the_job_wants_one() {
+    for (track_timestamps_staleness, expected) in [(false, &["b"][..]), (true, &["a", "b"])] {
+        let expected: Vec<_> = expected.iter().map(|name| ((*name).to_owned(), false)).collect();
+        let mut core = core(Settings { track_timestamps_staleness, ..Settings::default() });
+        let body = b"a 1 5\nb 1\nc 1\n";
+        core.decode(body, Dialect::Text).unwrap();
+        core.succeed(&Report::default());
+        assert!(ended(&mut core).is_empty());
+        // Gone from the body.
+        core.decode(b"c 1\n", Dialect::Text).unwrap();
+        core.succeed(&Report::default());
+        assert_eq!(ended(&mut core), expected);
+        // The target gone.
+        core.decode(body, Dialect::Text).unwrap();
+        core.succeed(&Report::default());
+        assert!(ended(&mut core).is_empty());
+        core.end();
+        let c = ("c".to_owned(), false);
+        assert_eq!(ended(&mut core), [expected.clone(), vec![c]].concat());
+    }
 }

@@ -101,7 +101,7 @@ fn histogram(last: u64) -> Vec<u8> {
 fn core(settings: Settings, metric_relabel: Rules) -> Core {
     let job = Job { settings, metric_relabel, ..Job::default() };
     let target = Target { url: "http://127.0.0.1/".parse().unwrap(), labels: Vec::new() };
-    Core::new(&target, &Arc::new(job), Arc::new(Budget::new(1_000, 1_000)))
+    Core::new(&target, &Arc::new(job), Arc::new(Budget::new(1_000, 1_000, usize::MAX)))
 }
 
 fn native() -> Settings {
