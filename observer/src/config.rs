@@ -2,6 +2,9 @@
 
 mod aggregate;
 mod check;
+#[macro_use]
+mod client;
+mod content;
 mod document;
 mod duration;
 mod environment;
@@ -15,6 +18,7 @@ mod resolve;
 mod section;
 mod selector;
 mod target;
+mod tls;
 mod yaml;
 
 use std::{
@@ -31,6 +35,8 @@ use crate::memory;
 
 pub(crate) use self::{
     check::report,
+    client::ClientConfig,
+    content::Content,
     document::document,
     duration::write as write_duration,
     environment::Environment,
@@ -41,6 +47,7 @@ pub(crate) use self::{
     protocol::Dialect,
     resolve::{Resolution, Resolver},
     target::{Flag, ScrapeTarget, Target},
+    tls::{TlsConfig, TlsVersion},
 };
 use self::{
     keys::{GlobalKeys, LimitKeys, RootKeys, ServerKeys},

@@ -37,6 +37,7 @@ pub(crate) use self::{budget::Memory, discovery::Targets};
 use crate::{
     clock,
     config::{Job, Limits, ScrapeTarget, Target},
+    http::{Connectors, Versions},
     telemetry::{Telemetry, set_count},
     window::{Dropped, TargetList, TargetSnapshot},
 };
@@ -56,6 +57,7 @@ struct Live {
     counters: Arc<Counters>,
     budget: Arc<Budget>,
     buffers: Arc<Buffers>,
+    connectors: Connectors,
 }
 
 #[derive(Debug, Default)]
@@ -149,6 +151,7 @@ impl Scraper {
             counters: Arc::new(Counters::new(telemetry)),
             budget: Arc::new(Budget::new(limits.series, limits.series_per_target, limits.arena())),
             buffers: Arc::default(),
+            connectors: Connectors::default(),
         });
         let mut tasks = JoinSet::new();
         live.follow(&mut tasks, telemetry);
@@ -267,8 +270,11 @@ impl Live {
         wall_ns: u64,
     ) -> Handle {
         let first = now + until_first(phase(&target.target, target.interval), target.interval, wall_ns);
+        let client = &target.job.client;
+        let connector = self.connectors.get(&client.tls, Versions::of(client));
+        let counters = Arc::clone(&self.counters);
         let (worker, core) =
-            Worker::new(Arc::clone(target), Arc::clone(&self.counters), &self.budget, &self.buffers);
+            Worker::new(Arc::clone(target), counters, &self.budget, &self.buffers, connector);
         let task = tasks.spawn(worker.run(first));
         Handle { target: Arc::clone(target), core, task }
     }

@@ -10,7 +10,7 @@ use hyper::Uri;
 use observer_aggregate::native;
 
 use super::{
-    Config, Environment, Group, Login, Resolution, Resolver, Target, duration,
+    ClientConfig, Config, Environment, Group, Resolution, Resolver, Target, duration,
     keys::{FileSdKeys, GlobalKeys, HttpSdKeys, JobKeys, LimitKeys, MoreKeys, RelabelKeys, StaticKeys},
     protocol::{Dialect, ScrapeProtocol, ScrapeProtocols},
     section::{At, Labels, Section as _, Size, Value as _},
@@ -31,8 +31,8 @@ pub(crate) struct Job {
     pub(crate) path: String,
     /// `params`, sorted by name.
     pub(crate) params: Vec<(String, Vec<String>)>,
-    /// Headers that go with each scrape.
-    pub(crate) login: Login,
+    /// How its targets are spoken to.
+    pub(crate) client: ClientConfig,
     /// `static_configs`
     pub(crate) groups: Vec<Group>,
     /// `file_sd_configs`
@@ -61,12 +61,12 @@ pub(crate) struct FileSd {
 /// One entry of `http_sd_configs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpSd {
-    /// Always `http`.
+    /// `http` or `https`.
     pub(crate) url: Uri,
     /// How often it is asked, and the longest an answer may take.
     pub(crate) refresh: Duration,
-    /// Headers that go with each request.
-    pub(crate) login: Login,
+    /// How the server is spoken to.
+    pub(crate) client: ClientConfig,
 }
 
 /// How targets are scraped.
@@ -84,8 +84,6 @@ pub(crate) struct Settings {
     pub(crate) track_timestamps_staleness: bool,
     /// Ask for a compressed body.
     pub(crate) compression: bool,
-    /// Follow an answer that names another place.
-    pub(crate) follow_redirects: bool,
     /// The most samples a scrape may have; 0 for any number.
     pub(crate) sample_limit: usize,
     /// The most targets of the job; 0 for any number.
@@ -123,7 +121,6 @@ impl Default for Settings {
             honor_timestamps: true,
             track_timestamps_staleness: false,
             compression: true,
-            follow_redirects: true,
             sample_limit: 0,
             target_limit: 0,
             label_limit: 0,
@@ -241,7 +238,7 @@ pub(super) fn external_labels(
 }
 
 pub(super) fn job(
-    keys: JobKeys<'_>,
+    mut keys: JobKeys<'_>,
     defaults: &Defaults,
     base: &Path,
     warnings: &mut Vec<Fault>,
@@ -259,24 +256,20 @@ pub(super) fn job(
         return Err(node.fault("a job without `job_name`"));
     }
     if let Some(At { node, value }) = keys.scheme {
-        match &*value {
-            "http" => {}
-            "https" => warnings.push(
-                node.fault(format!("scheme `https` is not supported yet; job `{}` is not scraped", job.name)),
-            ),
-            other => return Err(node.fault(format!("expected `http` or `https`, not `{other}`"))),
+        if !matches!(&*value, "http" | "https") {
+            return Err(node.fault(format!("expected `http` or `https`, not `{value}`")));
         }
         job.scheme = value;
     }
     job.params = keys.params.map(|at| at.value.0).unwrap_or_default();
-    job.login = Login::new(keys.basic_auth, keys.authorization, keys.http_headers)?;
+    job.client = ClientConfig::new(client_keys!(keys), base)?;
     job.relabel = rules(keys.relabel_configs)?;
     job.metric_relabel = rules(keys.metric_relabel_configs)?;
     for keys in keys.file_sd_configs.into_iter().flat_map(|at| at.value) {
         job.files.push(file_sd(keys, base)?);
     }
     for keys in keys.http_sd_configs.into_iter().flat_map(|at| at.value) {
-        job.servers.extend(http_sd(keys, warnings)?);
+        job.servers.push(http_sd(keys, base)?);
     }
     let mut resolver = Resolver::default();
     for keys in keys.static_configs.into_iter().flat_map(|at| at.value) {
@@ -296,7 +289,6 @@ fn settings(keys: &JobKeys<'_>, defaults: &Defaults) -> Result<Settings, Fault> 
         (&mut settings.honor_timestamps, &keys.honor_timestamps),
         (&mut settings.track_timestamps_staleness, &keys.track_timestamps_staleness),
         (&mut settings.compression, &keys.enable_compression),
-        (&mut settings.follow_redirects, &keys.follow_redirects),
         (&mut settings.native_histograms, &keys.scrape_native_histograms),
     ] {
         set(flag, said);
@@ -353,8 +345,6 @@ fn static_targets(
                 job.targets.push(target);
             }
             Resolution::Dropped => {}
-            // A job that is not scraped has a warning.
-            Resolution::Refused(_) if job.scheme != "http" => {}
             Resolution::Refused(fault) => {
                 warnings.push(node.fault(format!("target `{address}` is not scraped: {fault}")));
             }
@@ -388,25 +378,21 @@ fn pattern<'t>(node: Node<'_>, text: &'t str) -> Result<&'t str, Fault> {
     }
 }
 
-fn http_sd(keys: HttpSdKeys<'_>, warnings: &mut Vec<Fault>) -> Result<Option<HttpSd>, Fault> {
+fn http_sd(mut keys: HttpSdKeys<'_>, base: &Path) -> Result<HttpSd, Fault> {
     let node = keys.place();
+    let client = ClientConfig::new(client_keys!(keys), base)?;
     let At { node, value: text } = keys.url.ok_or_else(|| node.fault("`http_sd_configs` without `url`"))?;
-    let login = Login::new(keys.basic_auth, keys.authorization, keys.http_headers)?;
     let refresh = keys.refresh_interval.map_or(Duration::from_secs(60), |at| at.value);
-    let wrong = || node.fault(format!("expected a URL such as `http://host:port/path`, not `{text}`"));
-    let url: Uri = text.parse().map_err(|_| wrong())?;
-    if url.host().is_none_or(str::is_empty) {
-        return Err(wrong());
-    }
-    match url.scheme_str() {
-        Some("http") => Ok(Some(HttpSd { url, refresh, login })),
-        Some("https") => {
-            warnings
-                .push(node.fault("scheme `https` is not supported yet; nobody is asked for these targets"));
-            Ok(None)
-        }
-        _ => Err(wrong()),
-    }
+    let url = url(node, &text)?;
+    Ok(HttpSd { url, refresh, client })
+}
+
+/// A URL of `http` or `https` with a host.
+pub(super) fn url(node: Node<'_>, text: &str) -> Result<Uri, Fault> {
+    let parsed = text.parse().ok().filter(|url: &Uri| {
+        matches!(url.scheme_str(), Some("http" | "https")) && !url.host().unwrap_or_default().is_empty()
+    });
+    parsed.ok_or_else(|| node.fault(format!("expected a URL such as `http://host:port/path`, not `{text}`")))
 }
 
 fn rules(rules: Option<At<'_, Vec<RelabelKeys<'_>>>>) -> Result<Rules, Fault> {

@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::{
     protocol::ScrapeProtocol,
     section::{At, Delay, Key, Labels, Named, Params, Secret, Section, Size, Table, Unread, Value, sections},
+    tls::Named as Version,
     yaml::{Fault, Node},
 };
 use crate::relabel::Action;
@@ -53,17 +54,20 @@ sections! {
         "scrape_interval" => scrape_interval: Duration = "", "As in `global`.";
         "scrape_timeout" => scrape_timeout: Duration = "", "As in `global`.";
         "metrics_path" => metrics_path: String = "/metrics", "The path of the URL.";
-        "scheme" => scheme: String = "http", "The scheme of the URL. A job with `https` is not scraped yet.";
+        "scheme" => scheme: String = "http", "The scheme of the URL: `http` or `https`.";
         "params" => params: Params = "", "Parameters of the URL.";
         "honor_labels" => honor_labels: bool = "false", "A scraped label wins over the target's of that name, which otherwise renames it to `exported_`….";
         "honor_timestamps" => honor_timestamps: bool = "true", "A scraped timestamp is kept.";
         "track_timestamps_staleness" => track_timestamps_staleness: bool = "false", "Series with timestamps of their own get a stale marker too.";
         "enable_compression" => enable_compression: bool = "true", "Ask for a compressed body.";
-        "enable_http2" => enable_http2: bool = "true", "Use HTTP/2 if the target agrees to it in TLS; without TLS, HTTP/1.1 is spoken.";
+        "enable_http2" => enable_http2: bool = "true", "Speak HTTP/2 where the target agrees to it in TLS; without TLS it is HTTP/1.1.";
         "follow_redirects" => follow_redirects: bool = "true", "Follow an answer that names another place.";
         "basic_auth" => basic_auth: BasicAuthKeys<'n> = "", "The name and password that are sent.";
         "authorization" => authorization: AuthorizationKeys<'n> = "", "The `Authorization` header that is sent.";
+        "bearer_token" => bearer_token: Secret = "", "As `credentials` of `authorization`.";
+        "bearer_token_file" => bearer_token_file: PathBuf = "", "As `credentials_file` of `authorization`.";
         "http_headers" => http_headers: Named<HeaderKeys<'n>> = "", "More headers that are sent.";
+        "tls_config" => tls_config: TlsKeys<'n> = "", "Whom to trust over `https`, and what to show.";
         "static_configs" => static_configs: Vec<StaticKeys<'n>> = "", "Targets named here.";
         "file_sd_configs" => file_sd_configs: Vec<FileSdKeys<'n>> = "", "Targets named in files, which are read again when they change.";
         "http_sd_configs" => http_sd_configs: Vec<HttpSdKeys<'n>> = "", "Targets named by an HTTP server.";
@@ -83,8 +87,8 @@ sections! {
         "scrape_classic_histograms" => scrape_classic_histograms: bool = "", "The older name of `always_scrape_classic_histograms`.";
         "native_histogram_bucket_limit" => native_histogram_bucket_limit: usize = "0", "The most buckets of a native histogram; 0 for any number. One with more is brought to a lower resolution; where none is low enough, the scrape fails.";
         "native_histogram_min_bucket_factor" => native_histogram_min_bucket_factor: f64 = "0", "By how much each bucket's bound must at least exceed the one before; a native histogram with finer buckets is brought to a lower resolution.";
-        unsupported: "oauth2", "bearer_token", "bearer_token_file", "tls_config", "proxy_url", "no_proxy",
-            "proxy_from_environment", "proxy_connect_header", "convert_classic_histograms_to_nhcb", "scrape_failure_log_file", "metric_name_validation_scheme",
+        unsupported: "oauth2", "proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header",
+            "convert_classic_histograms_to_nhcb", "scrape_failure_log_file", "metric_name_validation_scheme",
             "metric_name_escaping_scheme", "extra_scrape_metrics", "aws_sd_configs", "azure_sd_configs",
             "consul_sd_configs", "digitalocean_sd_configs", "dns_sd_configs", "docker_sd_configs",
             "dockerswarm_sd_configs", "ec2_sd_configs", "eureka_sd_configs", "gce_sd_configs",
@@ -113,9 +117,13 @@ sections! {
         "refresh_interval" => refresh_interval: Duration = "1m", "How often it is asked for, and the longest an answer may take.";
         "basic_auth" => basic_auth: BasicAuthKeys<'n> = "", "As in a job.";
         "authorization" => authorization: AuthorizationKeys<'n> = "", "As in a job.";
+        "bearer_token" => bearer_token: Secret = "", "As in a job.";
+        "bearer_token_file" => bearer_token_file: PathBuf = "", "As in a job.";
         "http_headers" => http_headers: Named<HeaderKeys<'n>> = "", "As in a job.";
-        unsupported: "oauth2", "tls_config", "proxy_url", "no_proxy", "proxy_from_environment",
-            "proxy_connect_header", "follow_redirects", "enable_http2", "bearer_token", "bearer_token_file";
+        "tls_config" => tls_config: TlsKeys<'n> = "", "As in a job.";
+        "enable_http2" => enable_http2: bool = "true", "As in a job.";
+        "follow_redirects" => follow_redirects: bool = "true", "As in a job.";
+        unsupported: "oauth2", "proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header";
     }
 
     /// A name and a password.
@@ -131,6 +139,21 @@ sections! {
         "type" => kind: String = "Bearer", "What kind of credentials they are.";
         "credentials" => credentials: Secret = "", "The credentials.";
         "credentials_file" => credentials_file: PathBuf = "", "A file with the credentials, read at every use.";
+    }
+
+    /// What a client of TLS trusts and shows.
+    TlsKeys<'n> "`tls_config`" {
+        "ca" => ca: String = "", "Certificates (PEM) that servers are trusted by, in place of the system's.";
+        "ca_file" => ca_file: PathBuf = "", "A file with them, read again when it changes, as all files of certificates and keys are.";
+        "cert" => cert: String = "", "The certificate (PEM) that is shown to servers, and those between it and one that they know.";
+        "cert_file" => cert_file: PathBuf = "", "A file with it.";
+        "key" => key: Secret = "", "The key (PEM) of the certificate.";
+        "key_file" => key_file: PathBuf = "", "A file with it.";
+        "server_name" => server_name: String = "", "The name that the server's certificate has to have, in place of the URL's host.";
+        "insecure_skip_verify" => insecure_skip_verify: bool = "false", "Trust whoever answers.";
+        "min_version" => min_version: Version = "TLS12", "The oldest version that is spoken: TLS12 or TLS13. TLS10 and TLS11 mean TLS12, for nothing older is spoken.";
+        "max_version" => max_version: Version = "TLS13", "The newest version that is spoken: TLS12 or TLS13.";
+        unsupported: "ca_ref", "cert_ref", "key_ref";
     }
 
     /// A header.

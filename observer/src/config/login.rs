@@ -1,13 +1,14 @@
 //! What tells a server who asks: headers, whose values may be in files.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::Path};
 
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::{
-    keys::{AuthorizationKeys, BasicAuthKeys, HeaderKeys},
-    section::{At, Named, Secret, Section as _},
-    yaml::Fault,
+    client::ClientKeys,
+    content::Content,
+    section::{At, Secret, Section as _},
+    yaml::{Fault, Node},
 };
 
 /// Headers that go with each request.
@@ -27,54 +28,49 @@ enum Value {
     Authorization { kind: String, credentials: Content },
 }
 
-/// Text, or the file that has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Content {
-    Text(Secret),
-    File(PathBuf),
-}
-
-impl Content {
-    fn read(&self) -> io::Result<String> {
-        match self {
-            Self::Text(Secret(text)) => Ok(text.clone()),
-            Self::File(path) => {
-                let failed = |error: io::Error| {
-                    io::Error::new(error.kind(), format!("cannot read `{}`: {error}", path.display()))
-                };
-                // Prometheus too leaves out what editors put at the end.
-                fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(failed)
-            }
-        }
-    }
-}
-
 impl Login {
-    /// The three ways to say it.
-    pub(super) fn new(
-        basic: Option<At<'_, BasicAuthKeys<'_>>>,
-        authorization: Option<At<'_, AuthorizationKeys<'_>>>,
-        headers: Option<At<'_, Named<HeaderKeys<'_>>>>,
-    ) -> Result<Self, Fault> {
-        if let (Some(_), Some(other)) = (&basic, &authorization) {
-            return Err(other.node.fault("`authorization` together with `basic_auth`"));
+    /// The ways to say it; relative paths start at `base`.
+    pub(super) fn new(keys: ClientKeys<'_>, base: &Path) -> Result<Self, Fault> {
+        let ClientKeys {
+            basic_auth: basic,
+            authorization,
+            bearer_token,
+            bearer_token_file,
+            http_headers: headers,
+            tls_config: _,
+            enable_http2: _,
+            follow_redirects: _,
+        } = keys;
+        let ways = [
+            basic.as_ref().map(|at| ("basic_auth", at.node)),
+            authorization.as_ref().map(|at| ("authorization", at.node)),
+            bearer_token.as_ref().map(|at| ("bearer_token", at.node)),
+            bearer_token_file.as_ref().map(|at| ("bearer_token_file", at.node)),
+        ];
+        if let [(one, _), (other, node), ..] = ways.into_iter().flatten().collect::<Vec<_>>()[..] {
+            return Err(node.fault(format!("`{other}` together with `{one}`")));
         }
         let mut all = Vec::new();
         if let Some(At { node, value: keys }) = basic {
-            let username =
-                content(node, "username", keys.username.map(|at| Secret(at.value)), keys.username_file)?;
-            let password = content(node, "password", keys.password.map(|at| at.value), keys.password_file)?;
+            let username = Content::either("username", keys.username, keys.username_file, base)?;
+            let username = needed(node, "username", username)?;
+            let password = Content::either("password", keys.password, keys.password_file, base)?;
+            let password = password.unwrap_or_else(|| Content::Text(Secret(String::new())));
             let value = Value::Basic { username, password };
             all.push(Header { name: AUTHORIZATION, value });
         }
         if let Some(At { node, value: keys }) = authorization {
-            let kind = keys.kind.map_or_else(|| "Bearer".to_owned(), |at| at.value);
+            let kind = keys.kind.map_or_else(|| BEARER.to_owned(), |at| at.value);
             if kind.eq_ignore_ascii_case("basic") {
                 return Err(node.fault("`type: Basic` is what `basic_auth` is for"));
             }
-            let credentials =
-                content(node, "credentials", keys.credentials.map(|at| at.value), keys.credentials_file)?;
+            let credentials = Content::either("credentials", keys.credentials, keys.credentials_file, base)?;
+            let credentials = needed(node, "credentials", credentials)?;
             all.push(Header { name: AUTHORIZATION, value: Value::Authorization { kind, credentials } });
+        }
+        if let Some(credentials) = Content::either("bearer_token", bearer_token, bearer_token_file, base)? {
+            let value = Value::Authorization { kind: BEARER.to_owned(), credentials };
+            all.push(Header { name: AUTHORIZATION, value });
         }
         for (name, keys) in headers.into_iter().flat_map(|at| at.value.0) {
             let node = keys.place();
@@ -86,7 +82,8 @@ impl Login {
             let values =
                 keys.values.into_iter().flat_map(|at| at.value).map(|text| Content::Text(Secret(text)));
             let secrets = keys.secrets.into_iter().flat_map(|at| at.value).map(Content::Text);
-            let files = keys.files.into_iter().flat_map(|at| at.value).map(Content::File);
+            let files =
+                keys.files.into_iter().flat_map(|at| at.value).map(|path| Content::File(base.join(path)));
             for content in values.chain(secrets).chain(files) {
                 all.push(Header { name: parsed.clone(), value: Value::Plain(content) });
             }
@@ -94,17 +91,11 @@ impl Login {
         Ok(Self(all))
     }
 
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether the headers may be others at each use.
     pub(crate) fn has_files(&self) -> bool {
-        let file = |content: &Content| matches!(content, Content::File(_));
         self.0.iter().any(|header| match &header.value {
-            Value::Plain(content) | Value::Authorization { credentials: content, .. } => file(content),
-            Value::Basic { username, password } => file(username) || file(password),
+            Value::Plain(content) | Value::Authorization { credentials: content, .. } => content.is_file(),
+            Value::Basic { username, password } => username.is_file() || password.is_file(),
         })
     }
 
@@ -132,6 +123,9 @@ impl Login {
     }
 }
 
+/// What `authorization` is unless it says another `type`.
+const BEARER: &str = "Bearer";
+
 /// Headers that a request has anyway.
 const RESERVED: [&str; 11] = [
     "authorization",
@@ -147,19 +141,8 @@ const RESERVED: [&str; 11] = [
     "x-prometheus-scrape-timeout-seconds",
 ];
 
-fn content(
-    node: super::yaml::Node<'_>,
-    what: &str,
-    text: Option<Secret>,
-    file: Option<At<'_, PathBuf>>,
-) -> Result<Content, Fault> {
-    match (text, file) {
-        (Some(_), Some(file)) => Err(file.node.fault(format!("`{what}_file` together with `{what}`"))),
-        (Some(text), None) => Ok(Content::Text(text)),
-        (None, Some(file)) => Ok(Content::File(file.value)),
-        (None, None) if what == "password" => Ok(Content::Text(Secret(String::new()))),
-        (None, None) => Err(node.fault(format!("neither `{what}` nor `{what}_file`"))),
-    }
+fn needed(node: Node<'_>, what: &str, content: Option<Content>) -> Result<Content, Fault> {
+    content.ok_or_else(|| node.fault(format!("neither `{what}` nor `{what}_file`")))
 }
 
 /// <https://www.rfc-editor.org/rfc/rfc4648#section-4>
@@ -181,6 +164,8 @@ fn base64(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -206,13 +191,13 @@ mod tests {
             .0
             .jobs
             .remove(0)
+            .client
             .login
     }
 
     #[track_caller]
     fn check(lines: &str, expected: &[(&str, &str)]) {
         let login = login(lines);
-        assert_eq!(login.is_empty(), expected.is_empty());
         let headers = login.headers().unwrap();
         let headers: Vec<_> =
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
@@ -226,6 +211,7 @@ mod tests {
         check("basic_auth: {username: a}", &[("authorization", "Basic YTo=")]);
         check("authorization: {credentials: abc}", &[("authorization", "Bearer abc")]);
         check("authorization: {type: Token, credentials: abc}", &[("authorization", "Token abc")]);
+        check("bearer_token: abc", &[("authorization", "Bearer abc")]);
         check(
             "http_headers: {X-A: {values: [b, c], secrets: [d]}, x-e: {values: [f]}}",
             &[("x-a", "b"), ("x-a", "c"), ("x-a", "d"), ("x-e", "f")],

@@ -40,8 +40,8 @@ pub(crate) enum TargetFault {
     /// Something that is not `host:port`, or a path that cannot be asked for.
     #[error("`{0}` is not `host:port`")]
     Address(String),
-    /// Another scheme than `http`.
-    #[error("scheme `{0}` is not supported yet")]
+    /// A scheme that nobody can be asked by.
+    #[error("scheme `{0}` is neither `http` nor `https`")]
     Scheme(String),
     /// `__scrape_interval__` or `__scrape_timeout__` is no duration.
     #[error("`{0}` is `{1}`, which is no duration above 0")]
@@ -101,7 +101,7 @@ impl Resolver {
             return Err(TargetFault::NoAddress);
         }
         let scheme = labels.get("__scheme__");
-        if scheme != "http" {
+        if !matches!(scheme, "http" | "https") {
             return Err(TargetFault::Scheme(scheme.to_owned()));
         }
         let time = |name: &'static str| {
@@ -113,7 +113,8 @@ impl Resolver {
         if timeout > interval {
             return Err(TargetFault::Timeout(write_duration(timeout), write_duration(interval)));
         }
-        let mut target = Target::new(address, &encode_path(labels.get("__metrics_path__")), &self.query(job))
+        let path = encode_path(labels.get("__metrics_path__"));
+        let mut target = Target::new(scheme, address, &path, &self.query(job))
             .map_err(|_| TargetFault::Address(address.to_owned()))?;
         if !labels.get("instance").is_empty() {
             target.labels.clear();

@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, time::Durati
 
 use super::protocol::ScrapeProtocol;
 use super::{
-    duration,
+    duration, tls,
     yaml::{Fault, Node},
 };
 use crate::relabel::Action;
@@ -184,8 +184,14 @@ pub(super) struct Params(pub(super) Vec<(String, Vec<String>)>);
 pub(super) struct Named<T>(pub(super) Vec<(String, T)>);
 
 /// Text that is shown to nobody.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Secret(pub(crate) String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,6 +225,7 @@ scalars! {
     PathBuf, "path", "a path", |text| (!text.is_empty()).then(|| text.into());
     f64, "number", "a number of at least 0", |text| text.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0);
     ScrapeProtocol, "format", &expected_protocol(), ScrapeProtocol::parse;
+    tls::Named, "version", "one of TLS10, TLS11, TLS12, TLS13", tls::Named::parse;
     Action, "action", &expected_action(), Action::parse;
 }
 

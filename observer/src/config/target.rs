@@ -12,7 +12,7 @@ const FLAG_JOB: &str = "scrape";
 /// A thing to scrape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
-    /// Where: always `http`, with a host, a path and perhaps a query.
+    /// Where: `http` or `https`, with a host, a path and perhaps a query.
     pub(crate) url: Uri,
     /// The labels of all its series, `job` and `instance` among them. Values as they are. Sorted by name.
     pub(crate) labels: Vec<(String, String)>,
@@ -48,10 +48,10 @@ pub(crate) struct Flag {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
     /// Not a URL.
-    #[error("`{0}` is not `host:port` or `http://host:port/path`")]
+    #[error("`{0}` is not `host:port`, `http://host:port/path` or `https://host:port/path`")]
     Url(String),
-    /// A URL with another scheme than `http`.
-    #[error("scheme `{0}` is not supported; only `http` is")]
+    /// A URL with another scheme.
+    #[error("scheme `{0}` is neither `http` nor `https`")]
     Scheme(String),
     /// No name before `=`.
     #[error("`{0}` has no job name before `=`")]
@@ -59,9 +59,9 @@ pub(crate) enum TargetError {
 }
 
 impl Target {
-    /// A target by its address (`host` or `host:port`), its path and its query, which is encoded.
-    pub(super) fn new(address: &str, path: &str, query: &str) -> Result<Self, TargetError> {
-        let mut url = format!("http://{address}");
+    /// A target by its scheme, its address (`host` or `host:port`), its path and its query, which is encoded.
+    pub(super) fn new(scheme: &str, address: &str, path: &str, query: &str) -> Result<Self, TargetError> {
+        let mut url = format!("{scheme}://{address}");
         if !path.starts_with('/') {
             url.push('/');
         }
@@ -110,17 +110,18 @@ impl FromStr for Flag {
         if job.is_empty() {
             return Err(TargetError::Job(text.to_owned()));
         }
-        let rest = match url.split_once("://") {
-            Some(("http", rest)) => rest,
+        let (scheme, rest) = match url.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
             Some((scheme, _)) if !scheme.contains(['/', '?']) => {
                 return Err(TargetError::Scheme(scheme.to_owned()));
             }
-            _ => url,
+            _ => ("http", url),
         };
         let (address, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = if path.is_empty() { "/metrics" } else { path };
-        let target = Target::new(address, path, query).map_err(|_| TargetError::Url(url.to_owned()))?;
+        let target =
+            Target::new(scheme, address, path, query).map_err(|_| TargetError::Url(url.to_owned()))?;
         Ok(Self { job: job.to_owned(), target })
     }
 }
@@ -163,6 +164,7 @@ mod tests {
         );
         check("node=localhost", "node", "http://localhost/metrics", "localhost");
         check("http://h:1/p?a=b", "scrape", "http://h:1/p?a=b", "h:1");
+        check("https://h/p", "scrape", "https://h/p", "h");
         check("j=h:1?a=b", "j", "http://h:1/metrics?a=b", "h:1");
         check("[::1]:9100", "scrape", "http://[::1]:9100/metrics", "[::1]:9100");
     }
@@ -178,7 +180,7 @@ mod tests {
                 text.parse::<Flag>()
             );
         }
-        assert_eq!("https://h:1".parse::<Flag>(), Err(TargetError::Scheme("https".to_owned())));
+        assert_eq!("ftp://h:1".parse::<Flag>(), Err(TargetError::Scheme("ftp".to_owned())));
         assert_eq!("=h:1".parse::<Flag>(), Err(TargetError::Job("=h:1".to_owned())));
     }
 }

@@ -146,11 +146,11 @@ fn a_misspelt_key_is_an_error_that_names_the_right_one() {
 #[test]
 fn a_key_of_prometheus_that_is_not_supported_is_named() {
     let config = warns(
-        &format!("rule_files: [x]\n{}", job("  proxy_url: x\n  tls_config: {}")),
+        &format!("rule_files: [x]\n{}", job("  proxy_url: x\n  oauth2: {}")),
         &[
             "observer.yml:1:1: key `rule_files` is not supported yet and has no effect",
             "observer.yml:5:3: key `proxy_url` is not supported yet and has no effect",
-            "observer.yml:6:3: key `tls_config` is not supported yet and has no effect",
+            "observer.yml:6:3: key `oauth2` is not supported yet and has no effect",
         ],
     );
     assert_eq!(config.jobs[0].targets.len(), 1);
@@ -169,12 +169,9 @@ fn a_key_that_nothing_obeys_yet_is_named() {
 }
 
 #[test]
-fn an_https_job_is_left_out_by_name() {
-    let config = warns(
-        &job("  scheme: https"),
-        &["observer.yml:4:11: scheme `https` is not supported yet; job `j` is not scraped"],
-    );
-    assert!(config.jobs[0].targets.is_empty());
+fn an_https_job_is_scraped_over_tls() {
+    let config = good(&job("  scheme: https"));
+    assert_eq!(config.jobs[0].targets[0].url, "https://h:1/metrics");
 }
 
 #[test]

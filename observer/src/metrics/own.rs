@@ -53,7 +53,7 @@ rows! { AGENT_ROWS:
         "Targets found: active, dropped by relabelling, refused (no usable address), over_limit.";
     SCRAPE_TARGETS = Gauge "observer_scrape_targets", [], "Targets scraped.";
     SCRAPES = Counter "observer_scrapes", ["result"],
-        "Scrapes by result: success, connect, timeout, protocol, status, too_large, malformed, skipped.";
+        "Scrapes by result: success, connect, tls, timeout, protocol, status, too_large, malformed, skipped.";
     SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
     SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), memory_limit (of all series), labels_too_long (64 KiB for all labels of a series); the last three are told when the series comes or is looked at again, not every second.";

@@ -8,6 +8,7 @@ mod buffers;
 mod chunked;
 mod gzip;
 mod head;
+mod http2;
 mod request;
 
 use std::{borrow::Cow, io, mem, sync::Arc};
@@ -18,16 +19,16 @@ use hyper::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     task::spawn_blocking,
 };
 
 use self::answer::{Answer, End, Next, Whole};
 pub(super) use self::buffers::{Body, Buffers};
-use crate::config::{Dialect, ScrapeTarget, Settings};
-
-/// How often an answer may name another place. Go's client, which Prometheus uses, goes as far.
-const HOPS: usize = 10;
+use self::{http2::Shared, request::Ask};
+use crate::{
+    config::{Dialect, ScrapeTarget, Settings},
+    http::{ConnectError, Connector, HOPS, Stream, elsewhere, refusal},
+};
 
 /// The size of a compressed body from which decompressing takes milliseconds, in which other tasks of the thread would wait.
 const LARGE: usize = 512 << 10;
@@ -35,8 +36,11 @@ const LARGE: usize = 512 << 10;
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
-    #[error("cannot connect to `{host}` port {port}: {source}")]
-    Connect { host: String, port: u16, source: io::Error },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server ended TLS behind the handshake, as those do that want another certificate of ours.
+    #[error("TLS failed: {0}")]
+    Tls(String),
     #[error("cannot exchange HTTP: {0}")]
     Exchange(#[from] Fault),
     #[error("server returned HTTP status {0}")]
@@ -73,10 +77,20 @@ impl From<String> for Fault {
     }
 }
 
+impl From<io::Error> for HttpError {
+    fn from(error: io::Error) -> Self {
+        match refusal(&error) {
+            Some(reason) => Self::Tls(reason),
+            None => Self::Exchange(Fault::Io(error)),
+        }
+    }
+}
+
 /// Scrapes one target.
 #[derive(Debug)]
 pub(super) struct Client {
     target: Arc<ScrapeTarget>,
+    connector: Arc<Connector>,
     buffers: Arc<Buffers>,
     /// The bytes of the request, and whether they ask for a compressed body. Made at the first scrape.
     request: Option<(bool, Vec<u8>)>,
@@ -89,15 +103,21 @@ pub(super) struct Client {
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    speaks: Speaks,
     /// A compressed body is worth its time: over a real network, and if the job wants it.
     gzip: bool,
 }
 
+#[derive(Debug)]
+enum Speaks {
+    Http1(Stream),
+    Http2(Shared),
+}
+
 impl Client {
-    pub(super) fn new(target: Arc<ScrapeTarget>, buffers: Arc<Buffers>) -> Self {
+    pub(super) fn new(target: Arc<ScrapeTarget>, buffers: Arc<Buffers>, connector: Arc<Connector>) -> Self {
         let (request, connection) = (None, None);
-        Self { target, buffers, request, connection, read: 0, inflated: 0 }
+        Self { target, connector, buffers, request, connection, read: 0, inflated: 0 }
     }
 
     /// Fetches the body into `body`, which then holds memory until [`Self::release`]. Cancelling the future closes the
@@ -111,7 +131,7 @@ impl Client {
                 End::Body(whole) => return self.unpack(whole, body).await,
                 End::Elsewhere { status, location } => (status, location),
             };
-            if !self.settings().follow_redirects {
+            if !self.target.job.client.follow_redirects {
                 return Err(HttpError::Status(status));
             }
             if hops == HOPS {
@@ -119,7 +139,7 @@ impl Client {
             }
             hops += 1;
             let base = url.as_ref().unwrap_or(&self.target.target.url);
-            let next = request::elsewhere(base, &location).map_err(Fault::from)?;
+            let next = elsewhere(base, &location).map_err(Fault::from)?;
             end = self.ask_elsewhere(&next, body).await?;
             url = Some(next);
         }
@@ -131,7 +151,10 @@ impl Client {
     }
 
     async fn ask_target(&mut self, body: &mut Body) -> Result<End, HttpError> {
-        if let Some(connection) = self.connection.take().filter(Connection::is_quiet) {
+        if let Some(mut connection) = self.connection.take()
+            && connection.is_quiet()
+            && connection.is_current(&self.connector).await
+        {
             match self.exchange(connection, body).await {
                 // The server closed the idle connection before it saw the request.
                 Err(HttpError::Exchange(Fault::Io(_) | Fault::NoAnswer)) if body.buffer.is_empty() => {}
@@ -145,15 +168,20 @@ impl Client {
     /// Asks once at a place that an answer named.
     async fn ask_elsewhere(&mut self, url: &Uri, body: &mut Body) -> Result<End, HttpError> {
         let mut connection = self.connect(url).await?;
+        let own = &self.target.target.url;
         // What the target may know is not for others.
-        let login = if url.authority() == self.target.target.url.authority() {
+        let login = if url.authority() == own.authority() && url.scheme() == own.scheme() {
             self.login().await?
         } else {
             Vec::new()
         };
         let accept = self.settings().accept();
-        let bytes = request::render(url, &accept, self.target.timeout, connection.gzip, &login);
-        self.converse(&mut connection, &bytes, body).await
+        let gzip = connection.gzip;
+        let ask = Ask { url, accept, timeout: self.target.timeout, gzip, login };
+        match &mut connection.speaks {
+            Speaks::Http1(stream) => self.converse(stream, gzip, &ask.bytes(), body).await,
+            Speaks::Http2(shared) => self.converse_http2(shared, gzip, ask.request(), body).await,
+        }
     }
 
     fn settings(&self) -> &Settings {
@@ -162,35 +190,51 @@ impl Client {
 
     /// The headers of the job's login, with the files as they are now.
     async fn login(&self) -> Result<Vec<(HeaderName, HeaderValue)>, HttpError> {
-        let headers = if self.target.job.login.has_files() {
+        let headers = if self.target.job.client.login.has_files() {
             let target = Arc::clone(&self.target);
-            spawn_blocking(move || target.job.login.headers()).await.unwrap_or_else(|error| Err(error.into()))
+            spawn_blocking(move || target.job.client.login.headers())
+                .await
+                .unwrap_or_else(|error| Err(error.into()))
         } else {
-            self.target.job.login.headers()
+            self.target.job.client.login.headers()
         };
         Ok(headers.map_err(Fault::Login)?)
     }
 
     async fn connect(&self, url: &Uri) -> Result<Connection, HttpError> {
-        let (host, port) = request::endpoint(url);
-        let failed = |source| HttpError::Connect { host: host.to_owned(), port, source };
-        let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let near = stream.peer_addr().map_err(failed)?.ip().to_canonical().is_loopback();
-        Ok(Connection { stream, gzip: self.settings().compression && !near })
+        let stream = self.connector.connect(url).await?;
+        let near = stream.tcp().peer_addr()?.ip().to_canonical().is_loopback();
+        let speaks = if self.connector.speaks_http2(&stream) {
+            Speaks::Http2(Shared::new(stream).await?)
+        } else {
+            Speaks::Http1(stream)
+        };
+        Ok(Connection { speaks, gzip: self.settings().compression && !near })
+    }
+
+    /// A request to the target.
+    async fn ask(&self, gzip: bool) -> Result<Ask<'_>, HttpError> {
+        let (accept, login) = (self.settings().accept(), self.login().await?);
+        Ok(Ask { url: &self.target.target.url, accept, timeout: self.target.timeout, gzip, login })
     }
 
     async fn exchange(&mut self, mut connection: Connection, body: &mut Body) -> Result<End, HttpError> {
-        let bytes = match self.request.take() {
-            Some((gzip, bytes)) if gzip == connection.gzip && !self.target.job.login.has_files() => bytes,
-            _ => {
-                let login = self.login().await?;
-                let (url, accept) = (&self.target.target.url, self.settings().accept());
-                request::render(url, &accept, self.target.timeout, connection.gzip, &login)
+        let gzip = connection.gzip;
+        let end = match &mut connection.speaks {
+            Speaks::Http1(stream) => {
+                let bytes = match self.request.take() {
+                    Some((same, bytes)) if same == gzip && !self.target.job.client.login.has_files() => bytes,
+                    _ => self.ask(gzip).await?.bytes(),
+                };
+                let end = self.converse(stream, gzip, &bytes, body).await;
+                self.request = Some((gzip, bytes));
+                end
+            }
+            Speaks::Http2(shared) => {
+                let request = self.ask(gzip).await?.request();
+                self.converse_http2(shared, gzip, request, body).await
             }
         };
-        let end = self.converse(&mut connection, &bytes, body).await;
-        self.request = Some((connection.gzip, bytes));
         if let Ok(End::Body(Whole { keep: true, .. })) = end {
             self.connection = Some(connection);
         }
@@ -200,21 +244,28 @@ impl Client {
     /// Sends a request and reads the answer.
     async fn converse(
         &mut self,
-        connection: &mut Connection,
+        stream: &mut Stream,
+        gzip: bool,
         request: &[u8],
         body: &mut Body,
     ) -> Result<End, HttpError> {
-        let Connection { stream, gzip } = connection;
         body.release(&self.buffers);
-        stream.write_all(request).await.map_err(Fault::Io)?;
+        let mut answer = Answer::new(self.settings().body_size_limit, gzip);
+        stream.write_all(request).await?;
+        stream.flush().await?;
         // A server that takes its time holds no memory of ours meanwhile.
-        stream.readable().await.map_err(Fault::Io)?;
+        let mut first = [0];
+        let first = match stream.begin(&mut first).await? {
+            Some(0) => return answer.closed(body).map(End::Body),
+            Some(_) => &first[..],
+            None => &[],
+        };
         body.buffer = self.buffers.take(self.read);
+        body.buffer.extend_from_slice(first);
         let mut room = (self.read + 1).max(answer::FIRST);
-        let mut answer = Answer::new(self.settings().body_size_limit, *gzip);
         loop {
             body.buffer.reserve(room);
-            if stream.read_buf(&mut body.buffer).await.map_err(Fault::Io)? == 0 {
+            if stream.read_buf(&mut body.buffer).await? == 0 {
                 return answer.closed(body).map(End::Body);
             }
             match answer.advance(body)? {
@@ -256,9 +307,21 @@ impl Client {
 
 impl Connection {
     /// Whether nothing came since the last answer, neither bytes nor an end.
-    fn is_quiet(&self) -> bool {
-        let read = self.stream.try_read(&mut [0]);
-        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    fn is_quiet(&mut self) -> bool {
+        match &mut self.speaks {
+            Speaks::Http1(stream) => stream.is_quiet(),
+            Speaks::Http2(shared) => shared.is_open(),
+        }
+    }
+
+    /// Whether it was made with the certificates of now.
+    async fn is_current(&self, connector: &Connector) -> bool {
+        connector
+            .is_current(match &self.speaks {
+                Speaks::Http1(stream) => stream.serial(),
+                Speaks::Http2(shared) => shared.serial(),
+            })
+            .await
     }
 }
 

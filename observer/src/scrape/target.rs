@@ -23,6 +23,7 @@ use super::{
 use crate::{
     clock,
     config::{Dialect, ScrapeTarget, Target, write_duration},
+    http::{ConnectError, Connector},
 };
 
 /// The shortest time between two messages about one target.
@@ -44,22 +45,23 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The values of `result` for scrapes that failed.
-    pub(super) const RESULTS: [&str; 6] =
-        ["connect", "protocol", "status", "too_large", "timeout", "malformed"];
+    pub(super) const RESULTS: [&str; 7] =
+        ["connect", "tls", "protocol", "status", "too_large", "timeout", "malformed"];
 
     /// An index into [`Self::RESULTS`].
     const fn result(&self) -> usize {
         match self {
-            Self::Http(HttpError::Connect { .. }) => 0,
-            Self::Http(HttpError::Exchange(_)) => 1,
-            Self::Http(HttpError::Status(_)) => 2,
+            Self::Http(HttpError::Connect(ConnectError::Tcp { .. })) => 0,
+            Self::Http(HttpError::Connect(_) | HttpError::Tls(_)) => 1,
+            Self::Http(HttpError::Exchange(_)) => 2,
+            Self::Http(HttpError::Status(_)) => 3,
             Self::Http(HttpError::BodyLimit(_))
             | Self::Decode(
                 DecodeError::SampleLimit(_) | DecodeError::LabelLimit(_) | DecodeError::BucketLimit(_),
-            ) => 3,
-            Self::Timeout(_) => 4,
+            ) => 4,
+            Self::Timeout(_) => 5,
             Self::Http(HttpError::Encoding(_))
-            | Self::Decode(DecodeError::Parse(_) | DecodeError::Protobuf(_)) => 5,
+            | Self::Decode(DecodeError::Parse(_) | DecodeError::Protobuf(_)) => 6,
         }
     }
 }
@@ -101,11 +103,12 @@ impl Worker {
         counters: Arc<Counters>,
         budget: &Arc<Budget>,
         buffers: &Arc<Buffers>,
+        connector: Arc<Connector>,
     ) -> (Self, Shared) {
         let core = Core::new(&target.target, &target.job, Arc::clone(budget));
         let core = Shared(Arc::new(Mutex::new(core)));
         let worker = Self {
-            client: Client::new(Arc::clone(&target), Arc::clone(buffers)),
+            client: Client::new(Arc::clone(&target), Arc::clone(buffers), connector),
             core: core.clone(),
             body: Body::default(),
             log: Log::default(),

@@ -141,6 +141,10 @@ fn who_asks_is_checked() {
         &job("  authorization: {type: Basic, credentials: a}"),
         "4:18: `type: Basic` is what `basic_auth` is for",
     );
+    fails(
+        &job("  bearer_token: a\n  bearer_token_file: b"),
+        "5:22: `bearer_token_file` together with `bearer_token`",
+    );
     fails(&job("  http_headers: {Host: {values: [a]}}"), "4:24: header `Host` is the agent's own");
     fails(&job("  http_headers: {'a b': {values: [a]}}"), "4:25: `a b` is not the name of a header");
 }
@@ -170,11 +174,8 @@ fn lists_of_targets_are_checked() {
     ] {
         fails(&job(text), expected);
     }
-    let config = warns(
-        &job("  http_sd_configs: [{url: 'https://h'}]"),
-        &["observer.yml:4:27: scheme `https` is not supported yet; nobody is asked for these targets"],
-    );
-    assert!(config.jobs[0].servers.is_empty());
+    let config = good(&job("  http_sd_configs: [{url: 'https://h'}]"));
+    assert_eq!(config.jobs[0].servers[0].url, "https://h/");
 }
 
 #[test]
@@ -194,4 +195,29 @@ fn the_path_of_a_url_is_encoded() {
     assert_eq!(url("/a b/é"), "http://h:1/a%20b/%C3%A9");
     assert_eq!(url("/a?b=c"), "http://h:1/a?b=c");
     assert_eq!(url("a%2Fb"), "http://h:1/a%2Fb");
+}
+
+#[test]
+fn a_client_of_tls_is_as_prometheus_has_it() {
+    let text = "  tls_config: {ca_file: ca.pem, cert: c, key_file: /k.pem, server_name: n, insecure_skip_verify: true, min_version: TLS11, max_version: TLS12}\n  enable_http2: false\n  follow_redirects: false";
+    let client = &good(&job(text)).jobs[0].client;
+    let content = |text: &str| Content::File(text.into());
+    let tls = &client.tls;
+    assert_eq!(tls.ca, Some(content("ca.pem")));
+    assert_eq!(tls.identity.as_ref().map(|both| &both.key), Some(&content("/k.pem")));
+    assert_eq!((tls.server_name.as_deref(), tls.insecure_skip_verify), (Some("n"), true));
+    assert_eq!((tls.min, tls.max.0), (TlsVersion::V12, TlsVersion::V12));
+    assert_eq!((client.http2, client.follow_redirects, tls.has_files()), (false, false, true));
+    assert_eq!(good(&job("")).jobs[0].client, ClientConfig::default());
+    for (keys, expected) in [
+        ("ca: a, ca_file: b", "4:32: `ca_file` together with `ca`"),
+        ("cert_file: a", "4:15: a certificate without `key` or `key_file`"),
+        ("key_file: a", "4:15: a key without `cert` or `cert_file`"),
+        ("min_version: TLS9", "4:29: expected one of TLS10, TLS11, TLS12, TLS13, not `TLS9`"),
+        ("max_version: TLS11", "4:29: TLS 1.2 and 1.3 are spoken, and nothing older"),
+        ("min_version: TLS13, max_version: TLS12", "4:49: `max_version` is older than `min_version`"),
+        ("cafile: a", "4:16: unknown key `cafile`; did you mean `ca_file`?"),
+    ] {
+        fails(&job(&format!("  tls_config: {{{keys}}}")), expected);
+    }
 }

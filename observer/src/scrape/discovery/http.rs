@@ -1,43 +1,48 @@
 //! Lists of targets from HTTP servers.
 //! <https://prometheus.io/docs/prometheus/latest/http_sd/>
 
-use std::{fmt::Display, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval, timeout},
+use hyper::{
+    Method, StatusCode,
+    header::{self, HeaderName, HeaderValue},
 };
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Counters, Sender};
-use crate::config::{Group, HttpSd, parse_json_groups};
+use crate::{
+    config::{Group, HttpSd, parse_json_groups},
+    http::{Answer, Client, Connector, Options, Versions},
+};
 
 /// The largest answer, in bytes.
 const LARGEST: usize = 64 << 20;
-
-const USER_AGENT: &str = concat!("observer/", env!("CARGO_PKG_VERSION"));
 
 /// One entry of `http_sd_configs`.
 #[derive(Debug)]
 pub(super) struct List {
     config: HttpSd,
+    client: Client,
 }
 
 impl List {
     pub(super) fn new(config: HttpSd) -> Self {
-        Self { config }
+        let connector = Arc::new(Connector::new(config.client.tls.clone(), Versions::of(&config.client)));
+        // Asked for seldom: a connection ends with its answer.
+        let options = Options { timeout: config.refresh, idle: 0, answer: LARGEST };
+        let client = Client::new(config.url.clone(), &config.client, options, connector);
+        Self { config, client }
     }
 
     /// Asks once.
     pub(super) async fn ask(&self) -> Result<Vec<Group>, String> {
-        let limit = self.config.refresh;
-        let body = timeout(limit, self.exchange())
-            .await
-            .map_err(|_| format!("no answer within {}", crate::config::write_duration(limit)))??;
+        const REFRESH: HeaderName = HeaderName::from_static("x-prometheus-refresh-interval-seconds");
+        let refresh =
+            HeaderValue::from_str(&seconds(self.config.refresh)).map_err(|error| error.to_string())?;
+        let headers = [(header::ACCEPT, HeaderValue::from_static("application/json")), (REFRESH, refresh)];
+        let answer = self.client.send(&Method::GET, &headers, &Bytes::new()).await;
+        let body = body(answer.map_err(|error| error.to_string())?)?;
         let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8".to_owned())?;
         let url = self.config.url.to_string();
         let mut groups = parse_json_groups("the answer", text).map_err(|problem| problem.to_string())?;
@@ -46,78 +51,21 @@ impl List {
         }
         Ok(groups)
     }
-
-    async fn exchange(&self) -> Result<Bytes, String> {
-        let url = &self.config.url;
-        let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, url.port_u16().unwrap_or(80)))
-            .await
-            .map_err(because("cannot connect"))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(because("cannot exchange HTTP"))?;
-        let request = self.request().await?;
-        // Asked for seldom: the connection ends with the answer, or when nobody waits for it any more.
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(because("cannot exchange HTTP"))?;
-            if response.status() != StatusCode::OK {
-                return Err(format!("server returned HTTP status {}", response.status()));
-            }
-            let content = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            if !is_json(content.unwrap_or_default()) {
-                return Err(format!(
-                    "content type `{}` is not `application/json`",
-                    content.unwrap_or_default()
-                ));
-            }
-            let body = Limited::new(response.into_body(), LARGEST).collect().await;
-            Ok(body.map_err(|error| format!("cannot read the answer: {error}"))?.to_bytes())
-        };
-        let mut exchange = std::pin::pin!(exchange);
-        tokio::select! {
-            biased;
-            result = &mut exchange => result,
-            // What it says comes to the exchange too.
-            _ended = connection => exchange.await,
-        }
-    }
-
-    async fn request(&self) -> Result<Request<Empty<Bytes>>, String> {
-        let login = self.config.login.clone();
-        let headers = match login.is_empty() {
-            true => Vec::new(),
-            // Names and passwords may be in files.
-            false => spawn_blocking(move || login.headers())
-                .await
-                .map_err(because("cannot read the headers"))?
-                .map_err(|error| error.to_string())?,
-        };
-        let url = &self.config.url;
-        let path = url.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = path.parse().map_err(because("cannot ask for the path"))?;
-        let host = url.authority().map_or("", |authority| authority.as_str());
-        let own = [
-            (header::HOST, host.to_owned()),
-            (header::ACCEPT, "application/json".to_owned()),
-            (header::USER_AGENT, USER_AGENT.to_owned()),
-            (
-                header::HeaderName::from_static("x-prometheus-refresh-interval-seconds"),
-                seconds(self.config.refresh),
-            ),
-        ];
-        for (name, value) in own {
-            let value = value.parse().map_err(because("cannot send the host's name"))?;
-            request.headers_mut().insert(name, value);
-        }
-        for (name, value) in headers {
-            request.headers_mut().append(name, value);
-        }
-        Ok(request)
-    }
 }
 
-fn because<E: Display>(what: &str) -> impl FnOnce(E) -> String + '_ {
-    move |error| format!("{what}: {error}")
+fn body(answer: Answer) -> Result<Bytes, String> {
+    if answer.status != StatusCode::OK {
+        return Err(format!("server returned HTTP status {}", answer.status));
+    }
+    let content = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content = content.unwrap_or_default();
+    if !is_json(content) {
+        return Err(format!("content type `{content}` is not `application/json`"));
+    }
+    if answer.cut {
+        return Err(format!("the answer has more than {LARGEST} bytes"));
+    }
+    Ok(answer.body)
 }
 
 /// As Go writes a float.

@@ -213,7 +213,7 @@ fn fixed(job: &Job, target: &Target) -> Vec<(String, String)> {
     [
         ("__address__", address),
         ("__metrics_path__", target.url.path()),
-        ("__scheme__", "http"),
+        ("__scheme__", target.url.scheme_str().unwrap_or("http")),
         ("__scrape_interval__", &write_duration(job.settings.interval)),
         ("__scrape_timeout__", &write_duration(job.settings.timeout)),
         ("job", &job.name),

@@ -124,7 +124,7 @@ fn what_is_dropped_or_cannot_be_scraped_is_counted() {
   keep_dropped_targets: 2
   relabel_configs:
   - {source_labels: [__address__], regex: 'drop.*', action: drop}
-  - {source_labels: [__address__], regex: 'tls', target_label: __scheme__, replacement: https}
+  - {source_labels: [__address__], regex: 'ftp', target_label: __scheme__, replacement: ftp}
   - {source_labels: [__address__], regex: 'never', target_label: __scrape_interval__, replacement: 0s}
   - {source_labels: [__address__], regex: 'late', target_label: __scrape_timeout__, replacement: 5s}
   - {source_labels: [__address__], regex: 'none', target_label: __address__, replacement: ''}
@@ -133,7 +133,7 @@ fn what_is_dropped_or_cannot_be_scraped_is_counted() {
     found.update(
         0,
         0,
-        vec![group(&["a", "drop1", "drop2", "drop3", "tls", "never", "late", "none", "b/c", "a"])],
+        vec![group(&["a", "drop1", "drop2", "drop3", "ftp", "never", "late", "none", "b/c", "a"])],
     );
     let targets = found.targets();
     let job = &targets.jobs[0];
@@ -365,7 +365,7 @@ async fn an_answer_that_is_no_list_says_why() {
     }
     let gone = jobs("  http_sd_configs: [{url: 'http://127.0.0.1:1'}]");
     let error = List::new(gone[0].servers[0].clone()).ask().await.unwrap_err();
-    assert!(error.starts_with("cannot connect: "), "{error}");
+    assert!(error.starts_with("cannot connect to `127.0.0.1` port 1: "), "{error}");
 }
 
 /// Waits until the first job's targets are these.

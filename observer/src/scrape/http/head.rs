@@ -1,7 +1,7 @@
 //! The head of an answer: what it says about the body, or what is wrong with it.
 //! <https://www.rfc-editor.org/rfc/rfc9112>
 
-use hyper::StatusCode;
+use hyper::{HeaderMap, StatusCode};
 
 use super::{Fault, HttpError};
 use crate::config::Dialect;
@@ -45,9 +45,20 @@ pub(super) fn parse(bytes: &[u8], gzip_asked: bool) -> Result<Option<(Head, usiz
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or_else(|| Fault::from("status below 100"))?;
-    let fields = Fields(response.headers);
-    let head = match status {
-        StatusCode::OK => fields.body(response.version == Some(0), gzip_asked)?,
+    Ok(Some((said(status, &Fields(response.headers), response.version == Some(0), gzip_asked)?, length)))
+}
+
+/// What a head of HTTP/2 says.
+pub(super) fn of(status: StatusCode, headers: &HeaderMap, gzip_asked: bool) -> Result<Head, HttpError> {
+    let fields =
+        headers.iter().map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() });
+    let fields: Vec<_> = fields.collect();
+    said(status, &Fields(&fields), false, gzip_asked)
+}
+
+fn said(status: StatusCode, fields: &Fields<'_>, old: bool, gzip_asked: bool) -> Result<Head, HttpError> {
+    Ok(match status {
+        StatusCode::OK => fields.body(old, gzip_asked)?,
         StatusCode::SWITCHING_PROTOCOLS => {
             return Err(Fault::from("switch to another protocol, which was not asked for").into());
         }
@@ -56,8 +67,7 @@ pub(super) fn parse(bytes: &[u8], gzip_asked: bool) -> Result<Option<(Head, usiz
             Some(location) => Head::Elsewhere { status, location },
             None => return Err(HttpError::Status(status)),
         },
-    };
-    Ok(Some((head, length)))
+    })
 }
 
 struct Fields<'a>(&'a [httparse::Header<'a>]);

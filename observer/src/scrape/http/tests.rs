@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::allocations;
+use crate::{allocations, http::Versions};
 
 /// What becomes of a connection.
 enum Step {
@@ -68,8 +68,13 @@ fn moved(location: &str) -> Step {
 }
 
 fn client(address: &str, settings: Settings) -> Client {
+    client_of(address, settings, "params: {}")
+}
+
+/// A client of a job with more keys.
+fn client_of(address: &str, settings: Settings, keys: &str) -> Client {
     let yaml = format!(
-        "scrape_configs: [{{job_name: j, authorization: {{credentials: abc}}, static_configs: [{{targets: ['{address}']}}]}}]"
+        "scrape_configs: [{{job_name: j, {keys}, authorization: {{credentials: abc}}, static_configs: [{{targets: ['{address}']}}]}}]"
     );
     let environment = crate::config::Environment::default();
     let mut job = crate::config::parse("a.yml", &yaml, &environment).unwrap().0.jobs.remove(0);
@@ -82,7 +87,8 @@ fn client(address: &str, settings: Settings) -> Client {
         identity: 0,
         job: Arc::new(job),
     };
-    Client::new(Arc::new(target), Arc::default())
+    let connector = Arc::new(Connector::new(target.job.client.tls.clone(), Versions::of(&target.job.client)));
+    Client::new(Arc::new(target), Arc::default(), connector)
 }
 
 async fn fetch(client: &mut Client) -> Result<String, String> {
@@ -110,8 +116,8 @@ async fn a_connection_that_ended_while_idle_is_replaced_in_silence() {
         assert_eq!(fetch(&mut client).await.as_deref(), Ok(expected));
     }
     // What was sent without a request is the answer to none, whether it came with the one before or later.
-    if let Some(connection) = &client.connection {
-        connection.stream.readable().await.unwrap();
+    if let Some(Connection { speaks: Speaks::Http1(stream), .. }) = &client.connection {
+        stream.tcp().readable().await.unwrap();
     }
     assert_eq!(fetch(&mut client).await.as_deref(), Ok("a 4\n"));
     assert_eq!(server.join().unwrap().len(), 5);
@@ -152,16 +158,16 @@ async fn not_every_answer_is_followed() {
     assert_eq!(server.join().unwrap().len(), HOPS + 1);
 
     let (address, server) = self::server(vec![moved("/metrics")]);
-    let settings = Settings { follow_redirects: false, ..Settings::default() };
-    let error = fetch(&mut client(&address, settings)).await.unwrap_err();
+    let error =
+        fetch(&mut client_of(&address, Settings::default(), "follow_redirects: false")).await.unwrap_err();
     assert_eq!(error, "server returned HTTP status 302 Found");
     server.join().unwrap();
 
-    let (address, server) = self::server(vec![moved("https://h/metrics")]);
+    let (address, server) = self::server(vec![moved("ftp://h/metrics")]);
     let error = fetch(&mut client(&address, Settings::default())).await.unwrap_err();
     assert_eq!(
         error,
-        "cannot exchange HTTP: `https://h/metrics` has the scheme `https`; only `http` is supported"
+        "cannot exchange HTTP: `ftp://h/metrics` has the scheme `ftp`; only `http` and `https` are supported"
     );
     server.join().unwrap();
 }

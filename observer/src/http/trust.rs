@@ -1,0 +1,181 @@
+//! Which servers are trusted.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    server::ParsedCertificate,
+};
+
+use super::TlsFault;
+
+/// The system's certificates, once somebody has needed them. They are read anew when the agent starts.
+static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+
+/// Trusts a chain that leads to a known certificate, and a known certificate itself.
+#[derive(Debug)]
+struct Known {
+    chains: Arc<WebPkiServerVerifier>,
+    /// Those named by the user. A server with a certificate that it has signed itself is trusted by naming just that one.
+    named: Vec<CertificateDer<'static>>,
+}
+
+/// Trusts whoever answers, and still asks for the proof that it has its certificate's key.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+/// Trusts those whose chain leads to one of the certificates in `pem`, or to one of the system's if there is none.
+/// `place` is where the text is from.
+pub(super) fn by(
+    pem: Option<(&str, String)>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsFault> {
+    let (roots, named) = match pem {
+        Some((pem, place)) => named(pem, &place)?,
+        None => (system()?, Vec::new()),
+    };
+    let chains = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .build()
+        .map_err(|error| TlsFault(error.to_string()))?;
+    Ok(Arc::new(Known { chains, named }))
+}
+
+/// Trusts all.
+pub(super) fn anybody(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Anybody(Arc::clone(provider)))
+}
+
+/// The certificates in a text, of which there must be one.
+pub(super) fn certificates(pem: &str, place: &str) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(TlsFault(format!("no certificate in {place}"))),
+        Ok(all) => Ok(all),
+        Err(error) => Err(TlsFault(format!("{place} is no PEM: {error}"))),
+    }
+}
+
+type Trusted = (Arc<RootCertStore>, Vec<CertificateDer<'static>>);
+
+fn named(pem: &str, place: &str) -> Result<Trusted, TlsFault> {
+    let named = certificates(pem, place)?;
+    let mut roots = RootCertStore::empty();
+    for (at, certificate) in named.iter().enumerate() {
+        let wrong = |error| TlsFault(format!("certificate {} of {place} is not to be used: {error}", at + 1));
+        roots.add(certificate.clone()).map_err(wrong)?;
+    }
+    Ok((Arc::new(roots), named))
+}
+
+fn system() -> Result<Arc<RootCertStore>, TlsFault> {
+    if let Some(roots) = SYSTEM.get() {
+        return Ok(Arc::clone(roots));
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Some are too old to be read; the others do.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
+        return Err(TlsFault(format!(
+            "this system has no certificates to trust servers by{why}; name some in `ca_file`, or in `SSL_CERT_FILE`"
+        )));
+    }
+    Ok(Arc::clone(SYSTEM.get_or_init(|| Arc::new(roots))))
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified =
+            self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            // `openssl req -x509` makes certificates that say they may sign others, and exporters are told to serve them.
+            // Its time has been looked at before.
+            Err(Error::InvalidCertificate(CertificateError::Other(error)))
+                if is_signer(&error) && self.named.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chains.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
+    }
+}
+
+/// Whether all that is wrong with a certificate is that it may sign others.
+fn is_signer(OtherError(error): &OtherError) -> bool {
+    matches!(error.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
