@@ -9,6 +9,7 @@
 mod beside;
 mod body;
 mod build;
+pub mod decode;
 mod encoder;
 mod histogram;
 mod metadata;

@@ -77,7 +77,7 @@ pub(crate) struct Builder {
     text: String,
     buffer: Vec<u8>,
     field: Vec<u8>,
-    /// The hash of every series that is sent, where two of them can become the same.
+    /// The hash of every series that is sent, where rules can make two the same.
     sent: Option<HashSet<u64>>,
     hasher: RandomState,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Builder {
 impl Builder {
     pub(crate) fn new(options: &mut Options) -> Self {
         let relabel = options.relabel.take();
-        let unique = relabel.is_none() && options.utf8_names;
+        let sent = relabel.is_some().then(HashSet::new);
         Self {
             version: options.version,
             utf8_names: options.utf8_names,
@@ -95,7 +95,7 @@ impl Builder {
             text: String::new(),
             buffer: Vec::new(),
             field: Vec::new(),
-            sent: (!unique).then(HashSet::new),
+            sent,
             hasher: RandomState::new(),
         }
     }

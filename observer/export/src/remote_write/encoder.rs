@@ -17,7 +17,6 @@ use crate::{Batch, Encode};
 /// Makes the requests of one endpoint.
 pub struct Encoder {
     version: Version,
-    lanes: u16,
     store: Store,
     output: Output,
     metadata: Metadata,
@@ -54,7 +53,6 @@ impl Encoder {
     pub fn new(mut options: Options) -> Self {
         Self {
             version: options.version,
-            lanes: options.lanes.max(1),
             store: Store::new(&mut options),
             output: Output::new(&options),
             metadata: Metadata::new(match options.version {
@@ -80,16 +78,24 @@ impl Encoder {
     }
 
     fn encode<const V2: bool>(&mut self, window: &Window, gap: bool, out: &mut Out<'_>) {
-        let Self { store, output, totals, lanes, .. } = self;
+        let Self { store, output, totals, .. } = self;
         let mut writer =
             Writer::<V2> { output, totals, stamp: Stamp::new(window.end_ms, 0), end_ms: window.end_ms };
-        let Store { bins, parts, .. } = store;
-        for (number, bin) in bins.iter_mut().enumerate() {
-            let Bin { parts: of, shared, symbols, .. } = bin;
-            let mut target = Target { lane: (number % usize::from(*lanes)) as u16, shared, symbols };
+        let Store { bins, parts, ending, .. } = store;
+        // All ends go first: the same series may be here again, in another request of its lane.
+        if std::mem::take(ending) {
+            for bin in bins.iter_mut() {
+                let Bin { lane, parts: of, shared, symbols, .. } = bin;
+                let mut target = Target { lane: *lane, shared, symbols };
+                of.iter().for_each(|part| writer.ended(&mut parts[*part], &mut target, out));
+                writer.output.finish(target.lane, out);
+            }
+        }
+        for bin in bins {
+            let Bin { lane, parts: of, shared, symbols, .. } = bin;
+            let mut target = Target { lane: *lane, shared, symbols };
             for part in &*of {
                 let part = &mut parts[*part];
-                writer.ended(part, &mut target, out);
                 if part.gone {
                     continue;
                 }
@@ -278,7 +284,8 @@ impl<const V2: bool> Writer<'_, V2> {
 
     /// Ends what has gone without having been ended.
     fn ended(&mut self, part: &mut Part, target: &mut Target<'_>, out: &mut Out<'_>) {
-        let stamp = self.stamp;
+        // The same series may be here again under another number, with a sample of this window.
+        let stamp = Stamp::new(self.end_ms - 1, 0);
         if part.gone {
             let Part { entries, ended, .. } = part;
             ended.extend(entries.iter().filter(|entry| entry.flags & LIVE != 0));

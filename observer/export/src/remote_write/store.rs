@@ -1,17 +1,24 @@
 //! Which series there are, what was made of each, and which request it belongs to.
 //!
 //! A block is cut into parts by ranges of slots. A part belongs to a bin, and a bin's samples are one request: so many small
-//! blocks share a request, and a large one is spread over several. A part never changes its bin, nor a bin its lane.
+//! blocks share a request, and a large one is spread over several. A part never changes its bin, nor a bin its lane; and what
+//! comes from the same target goes the same lane also if its block is another one now.
 
-use std::{collections::HashMap, sync::Arc};
+mod learn;
 
-use observer_aggregate::{series::Layout, window::Window};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+use observer_aggregate::series::Layout;
+use observer_exposition::Labels;
 
 use super::{
     Options,
-    beside::Beside,
     body::Kept,
-    build::{Builder, Record, Refusal, Shared},
+    build::{Builder, Refusal, Shared},
 };
 
 /// Slots of a part at most.
@@ -71,6 +78,7 @@ pub(crate) struct Rare {
 /// What goes into one request.
 #[derive(Default)]
 pub(crate) struct Bin {
+    pub(crate) lane: u16,
     pub(crate) parts: Vec<usize>,
     pub(crate) shared: Shared,
     /// Version 2: the symbols, compressed.
@@ -96,8 +104,12 @@ pub(crate) struct Store {
     pub(crate) refused: [u64; Refusal::ALL.len()],
     blocks: HashMap<u64, Known>,
     free: Vec<usize>,
+    /// Which lane a target's series went, by the hash of its `job` and `instance`.
+    homes: HashMap<u64, u16>,
+    changed: Vec<usize>,
     builder: Builder,
     capacity: usize,
+    lanes: u16,
     send_native: bool,
     classic_beside_native: bool,
     round: u64,
@@ -105,6 +117,8 @@ pub(crate) struct Store {
     duplicates: usize,
     freed: bool,
     gone: bool,
+    /// Series have ended that no window has told.
+    pub(crate) ending: bool,
 }
 
 impl Store {
@@ -115,14 +129,18 @@ impl Store {
             refused: [0; _],
             blocks: HashMap::new(),
             free: Vec::new(),
+            homes: HashMap::new(),
+            changed: Vec::new(),
             builder: Builder::new(options),
             capacity: options.max_samples.max(1),
+            lanes: options.lanes.max(1),
             send_native: options.send_native,
             classic_beside_native: options.classic_beside_native,
             round: 0,
             duplicates: 0,
             freed: false,
             gone: false,
+            ending: false,
         }
     }
 
@@ -146,135 +164,28 @@ impl Store {
             + self.bins.iter().map(bin).sum::<usize>()
             + self.parts.capacity() * size_of::<Part>()
             + self.bins.capacity() * size_of::<Bin>()
+            + self.homes.capacity() * (size_of::<(u64, u16)>() + 1)
             + self.blocks.capacity() * (size_of::<Known>() + size_of::<usize>() + size_of::<u64>())
             + self.builder.memory_bytes()
     }
 
-    /// Learns what has changed since the window before.
-    pub(crate) fn learn(&mut self, window: &Window) {
-        self.round += 1;
-        self.collect();
-        let again = std::mem::take(&mut self.freed) && self.duplicates > 0;
-        if again {
-            self.forget_duplicates();
-        }
-        let mut views = 0;
-        for (at, view) in window.views().enumerate() {
-            views += 1;
-            let Self { blocks, parts, round, .. } = self;
-            if let Some(known) = blocks.get_mut(&view.block) {
-                known.round = *round;
-                if known.view != at {
-                    known.view = at;
-                    known.parts.iter().for_each(|part| parts[*part].view = at);
-                }
-                if !again && Arc::ptr_eq(&known.layout, view.layout) {
-                    continue;
-                }
-            }
-            self.block(view.block, at, view.layout);
-        }
-        if self.blocks.len() > views {
-            self.lose();
-        }
-    }
-
-    /// A block that is new or has changed.
-    fn block(&mut self, block: u64, view: usize, new: &Arc<Layout>) {
-        let fresh = || Known { layout: Arc::default(), view, parts: Vec::new(), round: 0 };
-        let mut known = self.blocks.remove(&block).unwrap_or_else(fresh);
-        known.round = self.round;
-        let old = std::mem::replace(&mut known.layout, Arc::clone(new));
-        let beside = Beside::of(new, self.send_native, self.classic_beside_native);
-        let mut taken = vec![false; new.slots()];
-        new.order().iter().for_each(|slot| taken[*slot as usize] = true);
-        for first in (0..old.slots().max(new.slots())).step_by(self.part_slots()) {
-            let range = first..(first + self.part_slots()).min(new.slots());
-            let at = match known.parts.get(first / self.part_slots()) {
-                Some(at) => *at,
-                None => {
-                    let series = taken[range.clone()].iter().filter(|taken| **taken).count();
-                    let at = self.place(Part { view, first, block, ..Part::default() }, series);
-                    known.parts.push(at);
-                    at
-                }
-            };
-            self.parts[at].entries.resize(range.len(), Entry::default());
-            for slot in range {
-                self.slot(at, slot as u32, &old, new, taken[slot], &beside);
-            }
-            let part = &mut self.parts[at];
-            part.bytes.shrink_to(part.bytes.len() + part.bytes.len() / 8);
-            beside.created(part);
-        }
-        self.blocks.insert(block, known);
-    }
-
-    fn slot(&mut self, at: usize, slot: u32, old: &Layout, new: &Layout, taken: bool, beside: &Beside) {
-        let Self { parts, bins, builder, .. } = self;
-        let part = &mut parts[at];
-        let bin = &mut bins[part.bin];
-        let index = slot as usize - part.first;
-        let entry = part.entries[index];
-        let known = (slot as usize) < old.slots();
-        let same = taken && known && old.birth(slot) == new.birth(slot);
-        let left_out = taken && beside.is_left_out(new, slot);
-        if entry.flags != FREE && (!same || left_out != (entry.flags & LEFT_OUT != 0)) {
-            if entry.flags & SENT != 0 {
-                bin.series -= 1;
-                builder.remove(old, slot);
-                self.freed = true;
-            }
-            if entry.flags & LIVE != 0 {
-                part.ended.push(entry);
-            }
-            self.duplicates -= usize::from(entry.flags & DUPLICATE != 0);
-            part.entries[index] = Entry::default();
-            if let Some(rare) = &mut part.rare
-                && let Some(time) = rare.times.get_mut(index)
-            {
-                *time = i64::MIN;
-            }
-        } else if entry.flags & SENT != 0 {
-            if !std::ptr::eq(old.head(slot), new.head(slot)) && builder.is_2() {
-                let metadata = builder.metadata(new.head(slot), &mut bin.shared);
-                part.entries[index].extra = metadata.unwrap_or(entry.extra);
-            }
-            return;
-        } else if entry.flags != FREE {
-            return;
-        }
-        if !taken {
-            return;
-        }
-        let native = u8::from(beside.is_native(new, slot)) * NATIVE;
-        let flags = if left_out {
-            Entry { flags: LEFT_OUT, ..Entry::default() }
-        } else {
-            match builder.add(new, slot, &mut bin.shared, &mut part.bytes) {
-                Ok(Record { at, extra, len }) => {
-                    bin.series += 1;
-                    bin.made += 1;
-                    Entry { at, extra, len, flags: SENT | native }
-                }
-                Err(refusal) => {
-                    self.refused[refusal as usize] += 1;
-                    let duplicate = refusal == Refusal::Duplicate;
-                    self.duplicates += usize::from(duplicate);
-                    Entry { flags: REFUSED | (u8::from(duplicate) * DUPLICATE), ..Entry::default() }
-                }
-            }
-        };
-        part.entries[index] = flags;
-    }
-
     /// Gives a new part its bin: the first that has room for its series.
-    fn place(&mut self, mut part: Part, series: usize) -> usize {
-        let fits = |bin: &Bin| bin.series + series <= self.capacity || bin.parts.is_empty();
+    fn place(&mut self, mut part: Part, series: usize, home: u64) -> usize {
+        let known = self.homes.get(&home).copied();
+        let fits = |bin: &Bin| {
+            known.is_none_or(|lane| bin.lane == lane)
+                && (bin.series + series <= self.capacity || bin.parts.is_empty())
+        };
         part.bin = self.bins.iter().position(fits).unwrap_or_else(|| {
-            self.bins.push(Bin::default());
+            let lane = known.unwrap_or_else(|| self.idle_lane());
+            self.bins.push(Bin { lane, ..Bin::default() });
             self.bins.len() - 1
         });
+        if self.homes.len() > 1024 + 4 * self.parts.len() {
+            // Targets that have not been seen for long.
+            self.homes.clear();
+        }
+        self.homes.insert(home, self.bins[part.bin].lane);
         let bin = part.bin;
         let at = match self.free.pop() {
             Some(at) => {
@@ -290,6 +201,15 @@ impl Store {
         at
     }
 
+    /// The lane with the fewest series.
+    fn idle_lane(&self) -> u16 {
+        let series = |lane: &u16| {
+            let of = self.bins.iter().filter(|bin| bin.lane == *lane);
+            of.map(|bin| bin.series).sum::<usize>()
+        };
+        (0..self.lanes).min_by_key(series).unwrap_or(0)
+    }
+
     /// Finds the blocks that the window does not have any more.
     fn lose(&mut self) {
         let Self { blocks, parts, round, builder, bins, .. } = self;
@@ -298,7 +218,7 @@ impl Store {
             for at in of {
                 let part = &mut parts[at];
                 part.gone = true;
-                self.gone = true;
+                (self.gone, self.ending) = (true, true);
                 for (index, entry) in part.entries.iter().enumerate() {
                     if entry.flags & SENT != 0 {
                         bins[part.bin].series -= 1;
@@ -321,7 +241,7 @@ impl Store {
             let before = bin.parts.len();
             bin.parts.retain(|at| !parts[*at].gone);
             if bin.parts.is_empty() && before > 0 {
-                *bin = Bin::default();
+                *bin = Bin { lane: bin.lane, ..Bin::default() };
             }
         }
         for (at, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.gone) {
@@ -330,44 +250,18 @@ impl Store {
         }
     }
 
-    fn forget_duplicates(&mut self) {
-        for entry in self.parts.iter_mut().flat_map(|part| &mut part.entries) {
-            if entry.flags & DUPLICATE != 0 {
-                entry.flags = FREE;
-            }
-        }
-        self.duplicates = 0;
-    }
-
-    /// Makes the records anew of a bin most of whose strings may belong to series that have gone.
-    fn collect(&mut self) {
-        let Self { parts, bins, builder, blocks, refused, .. } = self;
-        for bin in bins.iter_mut().filter(|bin| bin.made > 1024 + 2 * bin.series) {
-            bin.made = bin.series;
-            bin.shared.strings.clear();
-            bin.shared.metadata.clear();
-            bin.symbols = None;
-            for part in &bin.parts {
-                let Part { entries, bytes, block, first, .. } = &mut parts[*part];
-                bytes.clear();
-                let Some(known) = blocks.get(block) else { continue };
-                for (slot, entry) in (*first..).zip(entries).filter(|(_, entry)| entry.flags & SENT != 0) {
-                    match builder.again(&known.layout, slot as u32, &mut bin.shared, bytes) {
-                        Ok(Record { at, extra, len }) => {
-                            (entry.at, entry.extra, entry.len) = (at, extra, len);
-                        }
-                        Err(refusal) => {
-                            refused[refusal as usize] += 1;
-                            bin.series -= 1;
-                            *entry = Entry { flags: REFUSED, ..Entry::default() };
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     fn part_slots(&self) -> usize {
         PART.min(self.capacity)
     }
+}
+
+/// What tells where a block's series come from: the labels by which its first series names its target.
+fn home(layout: &Layout, first: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    first.hash(&mut hasher);
+    if let Some(slot) = layout.order().first() {
+        let labels = Labels::unchecked(layout.labels(*slot));
+        (labels.value("job"), labels.value("instance")).hash(&mut hasher);
+    }
+    hasher.finish()
 }

@@ -18,6 +18,16 @@ pub(crate) enum Point {
     Native(Box<Histogram>),
 }
 
+/// Labels as a receiver has them.
+pub(crate) fn key(labels: &[(&str, &str)]) -> Key {
+    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A sample without a time of creation.
+pub(crate) fn value(value: f64) -> Point {
+    Point::Value(value.to_bits(), 0)
+}
+
 /// What has arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Received {

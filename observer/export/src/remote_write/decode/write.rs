@@ -1,0 +1,178 @@
+//! Requests made of requests: halves, and version 1 of version 2.
+
+use super::{
+    super::Version,
+    DecodeError, Request,
+    fields::{Fields, Value, numbers},
+    series_field,
+};
+use crate::wire;
+
+/// A body made of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The body, compressed.
+    pub body: Vec<u8>,
+    /// Series.
+    pub series: u32,
+    /// Samples with one number.
+    pub samples: u32,
+    /// Samples that are native histograms.
+    pub histograms: u32,
+    /// Exemplars.
+    pub exemplars: u32,
+}
+
+impl Request {
+    /// How much is in it; the body is the same, compressed anew.
+    #[must_use]
+    pub fn whole(&self) -> Piece {
+        let mut piece = Piece::new(self.raw.clone());
+        for series in self.messages() {
+            piece.count(self.version, series);
+        }
+        piece.compressed()
+    }
+
+    /// Two requests with half of the series each, in their order. Nothing if there is only one series to send. What is not a
+    /// series is in both.
+    #[must_use]
+    pub fn split(&self) -> Option<(Piece, Piece)> {
+        let all = self.messages().count();
+        if all < 2 {
+            return None;
+        }
+        let (mut first, mut second) = (Piece::new(Vec::new()), Piece::new(Vec::new()));
+        let mut seen = 0;
+        let mut fields = Fields::of(&self.raw);
+        let mut before = fields.rest();
+        while let Some(Ok((field, value))) = fields.next() {
+            let bytes = &before[..before.len() - fields.rest().len()];
+            before = fields.rest();
+            match value {
+                Value::Bytes(series) if field == series_field(self.version) => {
+                    let half = if seen < all / 2 { &mut first } else { &mut second };
+                    half.body.extend_from_slice(bytes);
+                    half.count(self.version, series);
+                    seen += 1;
+                }
+                _ => {
+                    first.body.extend_from_slice(bytes);
+                    second.body.extend_from_slice(bytes);
+                }
+            }
+        }
+        Some((first.compressed(), second.compressed()))
+    }
+
+    /// The same in version 1, which has no metadata beside the series and no times of creation.
+    ///
+    /// # Errors
+    ///
+    /// None for what [`Request::read`] has accepted.
+    pub fn to_version_1(&self) -> Result<Piece, DecodeError> {
+        let Version::V2 = self.version else { return Ok(self.whole()) };
+        let symbols = self.symbols()?;
+        let mut piece = Piece::new(Vec::new());
+        let mut message = Vec::new();
+        for bytes in self.messages() {
+            piece.count(self.version, bytes);
+            message.clear();
+            transcode(bytes, &symbols, &mut message)?;
+            wire::bytes(&mut piece.body, 1, &message);
+        }
+        Ok(piece.compressed())
+    }
+
+    fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let wanted = series_field(self.version);
+        Fields::of(&self.raw).filter_map(move |field| match field {
+            Ok((field, Value::Bytes(bytes))) if field == wanted => Some(bytes),
+            _ => None,
+        })
+    }
+}
+
+impl Piece {
+    fn new(body: Vec<u8>) -> Self {
+        Self { body, series: 0, samples: 0, histograms: 0, exemplars: 0 }
+    }
+
+    fn count(&mut self, version: Version, series: &[u8]) {
+        self.series += 1;
+        for field in Fields::of(series).filter_map(Result::ok) {
+            match (version, field.0) {
+                (_, 2) => self.samples += 1,
+                (Version::V1, 4) | (Version::V2, 3) => self.histograms += 1,
+                (Version::V1, 3) | (Version::V2, 4) => self.exemplars += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn compressed(mut self) -> Self {
+        // Only bodies of 4 GiB and more are refused.
+        self.body = snap::raw::Encoder::new().compress_vec(&self.body).unwrap_or_default();
+        self
+    }
+}
+
+/// The fields of a series of version 2 as those of version 1.
+fn transcode(series: &[u8], symbols: &[&str], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    labels(series, symbols, out)?;
+    let mut message = Vec::new();
+    for field in Fields::of(series) {
+        message.clear();
+        match field? {
+            (2, Value::Bytes(sample)) => {
+                without(sample, 3, &mut message);
+                wire::bytes(out, 2, &message);
+            }
+            (3, Value::Bytes(histogram)) => {
+                without(histogram, 17, &mut message);
+                wire::bytes(out, 4, &message);
+            }
+            (4, Value::Bytes(exemplar)) => {
+                labels(exemplar, symbols, &mut message)?;
+                without(exemplar, 1, &mut message);
+                wire::bytes(out, 3, &message);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The references in field 1 of a message as labels.
+fn labels(message: &[u8], symbols: &[&str], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let mut references = Vec::new();
+    for field in Fields::of(message) {
+        if let (1, value) = field? {
+            numbers(value, |number| references.push(number)).ok_or(DecodeError::Protobuf)?;
+        }
+    }
+    let symbol = |number: u64| {
+        let found = usize::try_from(number).ok().and_then(|at| symbols.get(at));
+        found.ok_or(DecodeError::Symbol(u32::try_from(number).unwrap_or(u32::MAX)))
+    };
+    let mut label = Vec::new();
+    for [name, value] in references.as_chunks().0 {
+        label.clear();
+        wire::bytes(&mut label, 1, symbol(*name)?.as_bytes());
+        wire::bytes(&mut label, 2, symbol(*value)?.as_bytes());
+        wire::bytes(out, 1, &label);
+    }
+    Ok(())
+}
+
+/// A message's bytes without one of its fields.
+fn without(message: &[u8], unwanted: u32, out: &mut Vec<u8>) {
+    let mut fields = Fields::of(message);
+    let mut before = fields.rest();
+    while let Some(Ok((field, _))) = fields.next() {
+        if field != unwanted {
+            out.extend_from_slice(&before[..before.len() - fields.rest().len()]);
+        }
+        before = fields.rest();
+    }
+}

@@ -1,0 +1,14 @@
+//! Remote write, read back by somebody else's decoder.
+
+#[path = "../../../aggregate/tests/support/allocations.rs"]
+mod allocations;
+mod decode;
+mod native;
+mod proto;
+#[path = "../../../aggregate/tests/support/random.rs"]
+mod random;
+mod receiver;
+mod samples;
+mod source;
+mod steady;
+mod windows;

@@ -1,0 +1,88 @@
+//! Windows without a new series allocate nothing.
+
+use observer_aggregate::{
+    family::{Kind, Suffix},
+    native::Native,
+    series::Block,
+};
+use observer_export::{Encode as _, remote_write::Options};
+
+use crate::{
+    allocations,
+    source::{BOTH, Pipe, Rename},
+};
+
+/// A target with gauges, native histograms, and samples that have a time of their own.
+fn block(target: u32, series: u32) -> (Block, Vec<u32>, Vec<u32>) {
+    let mut block = Block::default();
+    let family = block.family("requests", Kind::Counter, "How many.", "");
+    let labels = |n: u32| format!("instance=\"host-{target}\",job=\"web\",path=\"/{n}\"");
+    let slots = (0..series).map(|n| block.add(family, Suffix::Total, &labels(n)).expect("a slot")).collect();
+    let family = block.family("seconds", Kind::Histogram, "How long.", "seconds");
+    let natives =
+        (0..series / 20).map(|n| block.add(family, Suffix::Native, &labels(n)).expect("a slot")).collect();
+    (block, slots, natives)
+}
+
+fn fill((block, slots, natives): &mut (Block, Vec<u32>, Vec<u32>), window: u32) {
+    for slot in &*slots {
+        let own = (slot % 7 == 3).then_some(i64::from(window) * 1000 - 10);
+        block.set_at(*slot, f64::from(window * slot), own);
+    }
+    for slot in &*natives {
+        let Native { positive, count, .. } = block.set_native(*slot, 3.0);
+        positive.clear();
+        positive.push(1, 3.0);
+        *count = 3.0;
+    }
+    block.touch();
+}
+
+#[test]
+fn sixty_warm_windows_allocate_nothing() {
+    for (version, relabel) in BOTH.into_iter().flat_map(|version| [(version, false), (version, true)]) {
+        let mut pipe = Pipe::new(Options {
+            max_samples: 300,
+            lanes: 2,
+            send_native: true,
+            metadata_interval_windows: 5,
+            relabel: relabel.then(|| Box::new(Rename) as Box<_>),
+            ..Options::new(version)
+        });
+        let mut blocks: Vec<_> = (0..5).map(|target| block(target, 200)).collect();
+        let (mut allocated, mut sent, mut bytes) = (0, 0, 0);
+        for window in 1..=80 {
+            blocks.iter_mut().for_each(|block| fill(block, window));
+            let closed = pipe.close(
+                i64::from(window) * 1000,
+                &mut blocks.iter_mut().map(|b| &mut b.0).collect::<Vec<_>>(),
+            );
+            let before = allocations::count();
+            pipe.encoder.window(&closed, &mut |batch| {
+                sent += batch.samples + batch.histograms;
+                bytes += batch.body.len();
+            });
+            if window > 20 {
+                allocated += allocations::count() - before;
+            }
+        }
+        assert_eq!(allocated, 0, "{version:?}");
+        assert_eq!(sent, 80 * 5 * 210);
+        let before = allocations::count();
+        drop(vec![bytes]);
+        assert_eq!(allocations::count() - before, 1, "the allocator does not count");
+    }
+}
+
+#[test]
+fn a_series_takes_little_memory() {
+    for (version, limit) in BOTH.into_iter().zip([80, 64]) {
+        let mut pipe = Pipe::new(Options::new(version));
+        let mut blocks: Vec<_> = (0..20).map(|target| block(target, 1000)).collect();
+        let empty = pipe.encoder.totals().memory_bytes;
+        pipe.window(1000, &mut blocks.iter_mut().map(|block| &mut block.0).collect::<Vec<_>>());
+        let totals = pipe.encoder.totals();
+        let each = (totals.memory_bytes - empty) / totals.series;
+        assert!(each < limit, "{version:?}: {each} bytes a series");
+    }
+}
