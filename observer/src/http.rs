@@ -25,4 +25,4 @@ pub(crate) use self::{
 pub(crate) const USER_AGENT: &str = concat!("observer/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

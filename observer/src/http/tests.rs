@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -23,6 +24,7 @@ use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
+    task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -33,22 +35,22 @@ mod authority;
 mod posts;
 mod trusts;
 
-use authority::{Authority, Issued};
+pub(crate) use authority::{Authority, Issued};
 
 /// Longer than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("observer-http-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn write(&self, file: &str, text: &str) -> String {
+    pub(crate) fn write(&self, file: &str, text: &str) -> String {
         let path = self.0.join(file);
         fs::write(&path, text).unwrap();
         path.display().to_string()
@@ -90,36 +92,52 @@ async fn post(poster: &Poster) -> Result<String, String> {
 }
 
 /// A server that says what it was asked: version, path and body.
-struct Server {
-    address: std::net::SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: std::net::SocketAddr,
     connections: Arc<AtomicUsize>,
     /// Who connects from now on meets this.
-    tls: Arc<Mutex<Option<Arc<ServerConfig>>>>,
+    pub(crate) tls: Arc<Mutex<Option<Arc<ServerConfig>>>>,
+    open: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Server {
     /// The URL of a path, by the name that its certificate has.
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         let tls = self.tls.lock().unwrap().is_some();
         let (scheme, host) = if tls { ("https", "localhost") } else { ("http", "127.0.0.1") };
         format!("{scheme}://{host}:{}{path}", self.address.port())
     }
 
-    fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
     }
 
-    async fn start(tls: Option<ServerConfig>) -> Self {
+    /// Ends all connections without a word.
+    pub(crate) async fn hang_up(&self) {
+        let open = std::mem::take(&mut *self.open.lock().unwrap());
+        for task in open {
+            task.abort();
+            let _ended = task.await;
+        }
+    }
+
+    pub(crate) async fn start(tls: Option<ServerConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (connections, tls) = (Arc::<AtomicUsize>::default(), Arc::new(Mutex::new(tls.map(Arc::new))));
-        let server = Self { address, connections: Arc::clone(&connections), tls: Arc::clone(&tls) };
+        let open = Arc::<Mutex<Vec<_>>>::default();
+        let server = Self {
+            address,
+            connections: Arc::clone(&connections),
+            tls: Arc::clone(&tls),
+            open: Arc::clone(&open),
+        };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Relaxed);
                 let tls = tls.lock().unwrap().clone();
                 // How a connection ends is what the client is asked about.
-                tokio::spawn(async move {
+                let task = tokio::spawn(async move {
                     let Some(config) = tls else {
                         let mut begin = [0; 3];
                         let two = stream.peek(&mut begin).await.is_ok() && &begin == b"PRI";
@@ -129,6 +147,7 @@ impl Server {
                     let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     serve(stream, two).await;
                 });
+                open.lock().unwrap().push(task);
             }
         });
         server
@@ -152,6 +171,21 @@ async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes
     let text = format!("{version} {} {} {body} {login}", head.method, head.uri.path());
     let mut response = Response::new(Full::new(Bytes::from(text.trim().to_owned())));
     match head.uri.path() {
+        "/metrics" => {
+            let text = format!("http_version {version}\n# {}\n", "x".repeat(100_000));
+            *response.body_mut() = Full::new(Bytes::from(text));
+        }
+        "/gzip" => {
+            let mut encoder = flate2::bufread::GzEncoder::new(&b"a 1\n"[..], flate2::Compression::fast());
+            let mut compressed = Vec::new();
+            encoder.read_to_end(&mut compressed).unwrap();
+            response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+            *response.body_mut() = Full::new(Bytes::from(compressed));
+        }
+        "/targets" => {
+            response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            *response.body_mut() = Full::new(Bytes::from(format!(r#"[{{"targets": ["h:{version}"]}}]"#)));
+        }
         "/large" => *response.body_mut() = Full::new(Bytes::from(vec![b'a'; 5000])),
         "/busy" => {
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
@@ -160,7 +194,9 @@ async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes
         path => {
             if let Some(status) = path.strip_prefix("/moved/") {
                 *response.status_mut() = status.parse().unwrap();
-                response.headers_mut().insert("location", "/there".parse().unwrap());
+                response
+                    .headers_mut()
+                    .insert("location", head.uri.query().unwrap_or("/there").parse().unwrap());
             }
         }
     }
@@ -168,7 +204,7 @@ async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes
 }
 
 /// What a server shows, and which clients it wants.
-fn serving(issued: &Issued, clients: Option<&Authority>, alpn: &[&str]) -> ServerConfig {
+pub(crate) fn serving(issued: &Issued, clients: Option<&Authority>, alpn: &[&str]) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();

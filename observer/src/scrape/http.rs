@@ -58,6 +58,8 @@ pub(super) enum Fault {
     Io(io::Error),
     #[error("connection closed before an answer came")]
     NoAnswer,
+    #[error("connection ended before an answer came: {0}")]
+    Unanswered(String),
     /// The answer is not one, or leads nowhere.
     #[error("{0}")]
     Broken(Cow<'static, str>),
@@ -157,7 +159,8 @@ impl Client {
         {
             match self.exchange(connection, body).await {
                 // The server closed the idle connection before it saw the request.
-                Err(HttpError::Exchange(Fault::Io(_) | Fault::NoAnswer)) if body.buffer.is_empty() => {}
+                Err(HttpError::Exchange(Fault::Io(_) | Fault::NoAnswer | Fault::Unanswered(_)))
+                    if body.buffer.is_empty() => {}
                 result => return result,
             }
         }

@@ -6,33 +6,33 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 /// Who signs.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate with its key.
-pub(super) struct Issued {
-    pub(super) der: CertificateDer<'static>,
-    pub(super) pem: String,
-    pub(super) key_pem: String,
+pub(crate) struct Issued {
+    pub(crate) der: CertificateDer<'static>,
+    pub(crate) pem: String,
+    pub(crate) key_pem: String,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub(super) fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    pub(super) fn der(&self) -> CertificateDer<'static> {
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
     /// For that name, until the end of that year.
-    pub(super) fn issue_until(&self, name: &str, year: i32) -> Issued {
+    pub(crate) fn issue_until(&self, name: &str, year: i32) -> Issued {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 12, 31);
@@ -40,7 +40,7 @@ impl Authority {
         Issued::new(&params.signed_by(&key, &self.0).unwrap(), &key)
     }
 
-    pub(super) fn issue(&self, name: &str) -> Issued {
+    pub(crate) fn issue(&self, name: &str) -> Issued {
         self.issue_until(name, 4000)
     }
 }
@@ -51,7 +51,7 @@ impl Issued {
     }
 
     /// Signed by itself, as `openssl req -x509` does it: it may sign others.
-    pub(super) fn by_itself(name: &str, year: i32) -> Self {
+    pub(crate) fn by_itself(name: &str, year: i32) -> Self {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.not_before = date_time_ymd(2000, 1, 1);
@@ -60,7 +60,7 @@ impl Issued {
         Self::new(&params.self_signed(&key).unwrap(), &key)
     }
 
-    pub(super) fn key(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).unwrap()
     }
 }

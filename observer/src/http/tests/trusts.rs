@@ -123,3 +123,38 @@ async fn http2_is_agreed_on_where_both_want_it() {
     let needed = PostSettings { versions: Versions::Http2, ..settings(&silent.url("/a"), client(&keys)) };
     says(&post(&Poster::new(&needed).unwrap()).await, "does not agree to HTTP/2");
 }
+
+#[tokio::test]
+async fn files_that_change_are_read_again() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let folder = Folder::new("change");
+    let ca = folder.write("ca.pem", &old.pem());
+    let shown = old.issue("client");
+    let (cert, key) = (folder.write("c.pem", &shown.pem), folder.write("c.key", &shown.key_pem));
+    let keys = format!("tls_config: {{ca_file: {ca}, cert_file: {cert}, key_file: {key}}}");
+    for alpn in [&["h2"][..], &["http/1.1"]] {
+        folder.write("ca.pem", &old.pem());
+        folder.write("c.pem", &shown.pem);
+        folder.write("c.key", &shown.key_pem);
+        let server = Server::start(Some(serving(&old.issue("localhost"), Some(&old), alpn))).await;
+        let poster = poster(&server.url("/a"), &keys);
+        assert!(post(&poster).await.is_ok());
+
+        // A certificate without its key is no reason to stop.
+        let next = new.issue("client");
+        folder.write("c.pem", &next.pem);
+        *server.tls.lock().unwrap() = Some(Arc::new(serving(&new.issue("localhost"), Some(&new), alpn)));
+        assert!(post(&poster).await.is_ok());
+        folder.write("c.key", &next.key_pem);
+        folder.write("ca.pem", &new.pem());
+        // The connection of before goes on until the files have been looked at; then there is a new one.
+        tokio::time::timeout(PATIENCE, async {
+            while server.connections() < 2 {
+                assert!(post(&poster).await.is_ok());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+}

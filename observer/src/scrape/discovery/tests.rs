@@ -15,6 +15,7 @@ use super::{resolved::JobTargets, *};
 use crate::{
     clock,
     config::{self, Environment},
+    http::tests::{self as tls, Authority, serving},
 };
 
 /// Longer than any machine needs.
@@ -366,6 +367,28 @@ async fn an_answer_that_is_no_list_says_why() {
     let gone = jobs("  http_sd_configs: [{url: 'http://127.0.0.1:1'}]");
     let error = List::new(gone[0].servers[0].clone()).ask().await.unwrap_err();
     assert!(error.starts_with("cannot connect to `127.0.0.1` port 1: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_may_be_asked_over_tls_and_want_to_know_who_asks() {
+    let authority = Authority::new("right");
+    let folder = tls::Folder::new("list");
+    let (ca, shown) = (folder.write("ca.pem", &authority.pem()), authority.issue("client"));
+    let (cert, key) = (folder.write("c.pem", &shown.pem), folder.write("c.key", &shown.key_pem));
+    for (alpn, version) in [(&["http/1.1"][..], 1), (&["h2"], 2)] {
+        let server =
+            tls::Server::start(Some(serving(&authority.issue("localhost"), Some(&authority), alpn))).await;
+        let ask = async |keys: &str| {
+            let url = server.url("/targets");
+            let jobs =
+                jobs(&format!("  http_sd_configs: [{{url: '{url}', tls_config: {{ca_file: {ca}{keys}}}}}]"));
+            List::new(jobs[0].servers[0].clone()).ask().await
+        };
+        let groups = ask(&format!(", cert_file: {cert}, key_file: {key}")).await.unwrap();
+        assert_eq!(groups[0].targets, [format!("h:{version}")]);
+        let error = ask("").await.unwrap_err();
+        assert!(error.contains("the server asks for a certificate of ours"), "{error}");
+    }
 }
 
 /// Waits until the first job's targets are these.

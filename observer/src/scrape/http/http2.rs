@@ -28,8 +28,10 @@ impl Shared {
     pub(super) async fn new(stream: Stream) -> Result<Self, HttpError> {
         let (serial, refusal) = (stream.serial(), stream.refusal());
         let builder = Builder::new(TokioExecutor::new());
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&refusal, &error))?;
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(&refusal, &error, Fault::Unanswered))?;
         // What goes wrong with it comes to who sends on it too. It ends with the sender.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Self { sender, serial, refusal })
@@ -45,10 +47,10 @@ impl Shared {
     }
 }
 
-fn failed(refusal: &Refusal, error: &hyper::Error) -> HttpError {
+fn failed(refusal: &Refusal, error: &hyper::Error, other: fn(String) -> Fault) -> HttpError {
     match refusal.reason() {
         Some(reason) => HttpError::Tls(reason.to_owned()),
-        None => Fault::from(chain(error)).into(),
+        None => other(chain(error)).into(),
     }
 }
 
@@ -64,14 +66,7 @@ impl Client {
         body.release(&self.buffers);
         let response = match shared.sender.try_send_request(request).await {
             Ok(response) => response,
-            Err(mut error) => {
-                let unseen = error.take_message().is_some();
-                return Err(if unseen {
-                    Fault::NoAnswer.into()
-                } else {
-                    failed(&shared.refusal, &error.into_error())
-                });
-            }
+            Err(error) => return Err(failed(&shared.refusal, &error.into_error(), Fault::Unanswered)),
         };
         let (head, mut frames) = response.into_parts();
         let whole = match head::of(head.status, &head.headers, gzip)? {
@@ -88,7 +83,8 @@ impl Client {
         body.buffer = self.buffers.take(self.read);
         while let Some(frame) = frames.frame().await {
             // What stands behind the body means nothing here.
-            let Ok(data) = frame.map_err(|error| failed(&shared.refusal, &error))?.into_data() else {
+            let Ok(data) = frame.map_err(|error| failed(&shared.refusal, &error, Fault::from))?.into_data()
+            else {
                 continue;
             };
             body.buffer.extend_from_slice(&data);

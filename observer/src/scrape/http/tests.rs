@@ -9,6 +9,8 @@ use std::{
 use super::*;
 use crate::{allocations, http::Versions};
 
+mod tls;
+
 /// What becomes of a connection.
 enum Step {
     /// Waits for a request and answers with these bytes.
