@@ -33,7 +33,7 @@ pub(crate) struct Segment {
     pub(crate) oldest_seq: u64,
     /// The newest entry read.
     last_seq: u64,
-    /// Entries that were written while they were in memory already, behind `read_to`.
+    /// Entries that are not to be read: they were done when the file was opened, or in memory when they were written. In order.
     known: Vec<u64>,
 }
 
@@ -134,8 +134,12 @@ impl Segment {
             _ = segment.file.cut(at);
         }
         segment.len = at.min(size);
-        for (head, _place) in records.iter().filter(|(head, _place)| wanted(head)) {
-            segment.add_unread(head);
+        for (head, _place) in &records {
+            if wanted(head) {
+                segment.add_unread(head);
+            } else {
+                segment.known.push(head.seq);
+            }
         }
         Ok(Opened::Segment(segment))
     }
@@ -176,8 +180,9 @@ impl Segment {
         self.newest_end_ms = self.newest_end_ms.max(head.end_ms);
     }
 
+    /// Whether a record is not to be read.
     pub(crate) fn is_known(&self, head: &Head) -> bool {
-        self.known.contains(&head.seq)
+        self.known.binary_search(&head.seq).is_ok()
     }
 
     /// The next record. It stays the next until [`Segment::pass`].

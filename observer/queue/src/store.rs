@@ -230,7 +230,7 @@ impl Store {
                     continue;
                 }
             };
-            if self.found_done.contains(head.seq) || segment.is_known(&head) {
+            if segment.is_known(&head) {
                 segment.pass(&head, at);
                 continue;
             }

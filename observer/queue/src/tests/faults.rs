@@ -6,7 +6,7 @@ use super::{
     Hand, ends, entry, open, options,
     sham::{Fault, Sham},
 };
-use crate::{Cause, Fsync, Options, Queue, State};
+use crate::{Cause, Damage, Fsync, Options, Queue, State};
 
 /// No space, input or output error, read-only, permission lost.
 const ERRORS: [i32; 4] = [28, 5, 30, 13];
@@ -56,6 +56,10 @@ fn one_call_that_fails_loses_nothing() {
             sham.fail(Some(Fault { from: call, to: call + 1, error }));
             let (queue, _) = open(&sham, &options);
             let mut delivered = script(&queue, &clock);
+            let (_after, recovered) = open(&Sham::with(&sham.files()), &options);
+            // One of the two copies of what is done may be half written.
+            let damage = Damage { states: 0, ..recovered.damage };
+            assert_eq!(damage, Damage::default(), "call {call}, error {error}");
             drain(&queue, &clock, &mut delivered);
             assert_eq!(delivered, (1..=12).collect::<Vec<_>>(), "call {call}, error {error}");
             let stats = queue.stats();
@@ -132,6 +136,16 @@ fn a_full_disk_is_left_alone_and_used_again() {
     assert_eq!((stats.state, stats.error, stats.memory.entries), (State::Disk, None, 0));
     queue.push(entry(0, 11));
     assert_eq!(ends(&queue), [1, 2, 3, 6, 7, 8, 9, 10, 11]);
+}
+
+#[test]
+fn a_file_that_cannot_be_begun_leaves_nothing() {
+    let (_clock, sham, options) = setup();
+    let (queue, _) = open(&sham, &options);
+    sham.limit(Some(10));
+    queue.push(entry(0, 1));
+    assert!(sham.files().is_empty(), "{:?}", sham.files());
+    assert_eq!((queue.stats().disk_errors, queue.stats().memory.entries), (1, 1));
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl Run {
         let found: Vec<Entry> = std::iter::from_fn(|| queue.take()).collect();
         let damaged = queue.stats().dropped(Cause::Damaged).entries;
         assert_eq!(found.len() as u64 + damaged, recovered.totals.entries);
-        assert!(found.is_sorted_by_key(|entry| entry.end_ms), "{:?}", self.plan);
+        assert!(found.is_sorted_by(|before, after| before.end_ms < after.end_ms), "{:?}", self.plan);
         let ends: BTreeSet<i64> = found.iter().map(|entry| entry.end_ms).collect();
         // What small bounds dropped was durable, and is counted; nobody knows which.
         if !self.plan.small && !self.plan.faults {

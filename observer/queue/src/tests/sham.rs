@@ -241,8 +241,9 @@ impl File for Open {
         let end = at + bytes.len();
         let more = end.saturating_sub(disk.files[self.file].live.len());
         let missing = disk.room.map_or(0, |room| (disk.used() + more).saturating_sub(room).min(more));
-        // A write that fails has written a part.
-        let some = if fault.is_err() { bytes.len() / 2 } else { bytes.len() - missing };
+        // A write that fails has written a part, or all of it.
+        let some =
+            if fault.is_err() && disk.calls % 2 == 0 { bytes.len() / 2 } else { bytes.len() - missing };
         let content = &mut disk.files[self.file];
         content.live.resize(content.live.len().max(at + some), 0);
         content.live[at..at + some].copy_from_slice(&bytes[..some]);
