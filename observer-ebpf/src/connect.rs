@@ -1,44 +1,94 @@
 //! Outcomes: how connect attempts, passive openings and connections end, from `inet_sock_set_state`.
 
+use aya_ebpf::{
+    btf_maps::{PerCpuArray, ProgramArray},
+    macros::btf_map,
+    programs::BtfTracePointContext,
+};
 use observer_abi::{
-    class::{
-        self, Outcome, Retransmit, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV,
-        TCP_SYN_SENT,
-    },
+    class::{self, Outcome, TCP_CLOSE, TCP_ESTABLISHED, TCP_LISTEN, TCP_STATES, TCP_SYN_RECV, TCP_SYN_SENT},
     record::{Accept, Close, Connect, FLAG_COUNTED, FLAG_ESTABLISHED, RecordKind, Role},
 };
 
 use crate::{
     call, emit, exchange, filter,
-    kernel::{Sk, TcpSk, add, now_ns},
+    kernel::{Sk, TcpSk, add, clear, now_ns},
     listen,
-    socket::{self, EXCHANGES, SOCKETS, Socket},
+    socket::{self, SOCKETS, Socket},
 };
 
-/// Which of the two programs on the hook runs.
-///
-/// The kernel does not run a program inside itself: a timer that ends an attempt while its CPU is in the middle of another change
-/// finds the first program busy. The second one is then free, as softirqs do not interrupt each other, and takes the change.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Turn {
-    First,
-    Second,
+/// Which change this CPU has told last: of none while it is telling.
+#[repr(C)]
+struct Told {
+    sk: u64,
+    state: u64,
+}
+
+#[btf_map]
+static TOLD: PerCpuArray<Told, 1> = PerCpuArray::new();
+
+/// The first of the two programs on the hook, for the second to go on with.
+#[btf_map]
+static FIRST: ProgramArray<1> = ProgramArray::new();
+
+#[inline(always)]
+fn told() -> Option<&'static mut Told> {
+    // SAFETY: the value belongs to this CPU. Who interrupts a program leaves another change than that program's.
+    TOLD.get_ptr_mut(0).and_then(|p| unsafe { p.as_mut() })
 }
 
 /// A TCP socket goes from one state to another.
 #[inline(always)]
-pub(crate) fn state_changed(sk: Sk, old: u8, new: u8, turn: Turn) {
-    if !sk.is_tcp() {
+pub(crate) fn state_changed(sk: Sk, old: u8, new: u8) {
+    if let Some(told) = told() {
+        told.sk = 0;
+    }
+    if sk.is_tcp() {
+        tell(sk, old, new);
+    }
+    if let Some(told) = told() {
+        told.state = u64::from(new);
+        told.sk = sk.address();
+    }
+}
+
+/// The second program on the hook.
+///
+/// The kernel does not run a program inside itself: a timer that ends an attempt while its CPU is in the middle of another change
+/// finds the first program busy. The second one is then free, as softirqs do not interrupt each other, and goes on with the first's
+/// code.
+#[inline(always)]
+pub(crate) fn state_changed_nested(ctx: &BtfTracePointContext, sk: Sk, old: u8, new: u8) {
+    if told().is_some_and(|told| told.sk == sk.address() && told.state == u64::from(new)) || !sk.is_tcp() {
         return;
     }
-    let begins = matches!((old, new), (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) | (TCP_LISTEN, TCP_SYN_RECV));
-    let establishes = matches!((old, new), (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED));
-    let socket = if begins || establishes { socket::make(sk) } else { sk.storage(&SOCKETS) };
+    // Something else may have been told since: the socket itself knows.
+    let is_told = match sk.storage(&SOCKETS) {
+        Some(socket) => socket.state == u32::from(new),
+        None => !begins(old, new) && !establishes(old, new),
+    };
+    if !is_told {
+        // SAFETY: nothing here waits to be dropped. The slot has a program before this one is attached.
+        unsafe { FIRST.tail_call(ctx, 0) };
+    }
+}
+
+#[inline(always)]
+fn begins(old: u8, new: u8) -> bool {
+    matches!((old, new), (TCP_CLOSE, TCP_SYN_SENT | TCP_LISTEN) | (TCP_LISTEN, TCP_SYN_RECV))
+}
+
+#[inline(always)]
+fn establishes(old: u8, new: u8) -> bool {
+    matches!((old, new), (TCP_SYN_SENT | TCP_SYN_RECV, TCP_ESTABLISHED))
+}
+
+#[inline(always)]
+fn tell(sk: Sk, old: u8, new: u8) {
+    let begins = begins(old, new);
+    let socket = if begins || establishes(old, new) { socket::make(sk) } else { sk.storage(&SOCKETS) };
     let Some(socket) = socket else { return };
     // The socket is locked: nobody else changes its state meanwhile.
-    if turn == Turn::Second && socket.state == u32::from(new) {
-        return;
-    }
     socket.state = u32::from(new);
     // A socket that was there before the programs and was not found at their start is in no count, and so leaves none.
     if begins || socket.id.role != 0 {
@@ -96,7 +146,7 @@ fn established(sk: Sk, socket: &mut Socket) {
     socket.id.flags |= FLAG_ESTABLISHED;
     socket.id.start_ns = now;
     // The outcome has told how often the SYN was sent again.
-    socket.retransmits = [0; Retransmit::COUNT];
+    clear(&mut socket.retransmits);
 }
 
 #[inline(always)]
@@ -197,5 +247,4 @@ fn ended(sk: Sk, socket: &Socket, error: u16, now: u64) {
             id: socket.id,
         };
     });
-    sk.storage_delete(&EXCHANGES);
 }

@@ -4,6 +4,8 @@
 //! - server: first byte received to the first send is the **service time** (this host's program);
 //! - both: data in the socket to the program's read is the **receive wait** (this host's program was late).
 
+use core::ptr;
+
 use observer_abi::{
     bucket::bucket_of,
     class::Retransmit,
@@ -126,9 +128,18 @@ fn unplaced(sk: Sk) -> Option<&'static mut Exchanges> {
     socket::accumulators(sk, socket)
 }
 
-/// Counts a value in a socket's own histogram.
+/// Counts a value in a socket's own histogram, and hands on what it displaces.
 #[inline(always)]
 fn observe(sk: Sk, sums: &mut Sums, slots: &mut [Slot; SLOTS], family: Family, ns: u64) {
+    let displaced = count(sums, slots, ns);
+    if displaced.count() != 0 {
+        spill_of(sk, displaced, family);
+    }
+}
+
+/// Counts a value in a socket's own histogram: what has to make room for it.
+#[inline(always)]
+fn count(sums: &mut Sums, slots: &mut [Slot; SLOTS], ns: u64) -> Slot {
     add(&mut sums.sum_ns, ns);
     if ns > sums.max_ns {
         sums.max_ns = ns;
@@ -139,29 +150,29 @@ fn observe(sk: Sk, sums: &mut Sums, slots: &mut [Slot; SLOTS], family: Family, n
     let seen = *slot;
     if seen.takes(bucket) {
         add32(&mut slot.0, 1);
-    } else {
-        displace(sk, slot, seen, Slot::new(bucket, 1), family);
+        return Slot::default();
     }
+    let new = Slot::new(bucket, 1);
+    if replace32(&mut slot.0, seen.0, new.0) { seen } else { new }
 }
 
-/// Takes a slot over for another bucket; what it held goes to the agent.
 #[inline(never)]
-fn displace(sk: Sk, slot: &mut Slot, seen: Slot, new: Slot, family: Family) {
-    let spilled = if replace32(&mut slot.0, seen.0, new.0) { seen } else { new };
-    if spilled.count() == 0 {
-        return;
-    }
+fn spill_of(sk: Sk, slot: Slot, family: Family) {
     if let Some(socket) = sk.storage(&SOCKETS) {
-        spill(socket, spilled, family);
+        spill(ptr::from_ref(socket), slot.0, family as u32);
     }
 }
 
-/// Hands a count to the agent that has no place in its socket.
-#[inline(always)]
-pub(crate) fn spill(socket: &Socket, slot: Slot, family: Family) {
-    let (bucket, count) = (slot.bucket(), slot.count());
+/// Hands a count to the agent that has no place in its socket. A global function: the verifier walks it once a program, not on
+/// every path that comes here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn spill(socket: *const Socket, slot: u32, family: u32) -> u32 {
+    // SAFETY: null, or whole: the verifier checks the callers.
+    let Some(socket) = (unsafe { socket.as_ref() }) else { return 0 };
+    let (bucket, count) = (Slot(slot).bucket(), Slot(slot).count());
     if let Some(totals) = emit::totals() {
-        add(&mut totals.turns[family as usize], u64::from(count));
+        add(&mut totals.turns[(family & 1) as usize], u64::from(count));
     }
     emit::emit::<Spill>(RecordKind::Spill, |r| {
         *r = Spill {
@@ -173,6 +184,7 @@ pub(crate) fn spill(socket: &Socket, slot: Slot, family: Family) {
             id: socket.id,
         };
     });
+    1
 }
 
 /// A segment was sent again.
@@ -221,36 +233,84 @@ pub(crate) fn reset(sk: Option<Sk>, direction: usize) {
 
 /// The sweep visits sockets with accumulators only.
 #[inline(always)]
-fn report_at_next_sweep(sk: Sk, socket: &Socket) {
+fn report_at_next_sweep(sk: Sk, socket: &mut Socket) {
     if socket.is_established() && sk.storage(&EXCHANGES).is_none() {
         socket::accumulators(sk, socket);
     }
 }
 
+/// What the stack knows of a connection.
+#[repr(C)]
+struct Figures {
+    sent: u64,
+    received: u64,
+    now: u64,
+    srtt_us: u32,
+    min_rtt_us: u32,
+}
+
 /// Reports what an ending connection did since its last report.
 #[inline(always)]
 pub(crate) fn finish(sk: Sk, socket: &mut Socket, now: u64) {
-    if !socket.is_watched() {
+    if !socket.is_watched() || socket.is_active == 0 {
         return;
     }
-    let Some(x) = place::find(sk).or_else(|| sk.storage(&EXCHANGES)) else { return };
+    let Some(tcp) = sk.tcp() else { return };
+    let figures = Figures {
+        sent: tcp.sent(),
+        received: tcp.received(sk),
+        now,
+        srtt_us: tcp.srtt_us(),
+        min_rtt_us: tcp.min_rtt_us(),
+    };
+    if let Some(x) = place::find(sk) {
+        report_last(socket, x, &raw const figures);
+        place::leave(x);
+    } else if let Some(x) = sk.storage(&EXCHANGES) {
+        report_last(socket, x, &raw const figures);
+    }
+    sk.storage_delete(&EXCHANGES);
+}
+
+/// A global function: the verifier walks it once, whichever map the accumulators are in.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_last(socket: *mut Socket, x: *mut Exchanges, figures: *const Figures) -> u32 {
+    // SAFETY: null, or whole: the verifier checks the callers.
+    let (Some(socket), Some(x), Some(figures)) =
+        (unsafe { socket.as_mut() }, unsafe { x.as_mut() }, unsafe { figures.as_ref() })
+    else {
+        return 0;
+    };
     // The answer has arrived, but the program reads it only after the connection has left its last state.
     if x.role == CLIENT && x.sent_ns != 0 && x.ready_ns != x.ready_taken_ns && x.ready_ns >= x.sent_ns {
-        let took = x.ready_ns - x.sent_ns;
+        let displaced = count(&mut x.turn, &mut x.turn_slots, x.ready_ns - x.sent_ns);
         x.sent_ns = 0;
-        observe(sk, &mut x.turn, &mut x.turn_slots, Family::Turn, took);
+        if displaced.count() != 0 {
+            spill(ptr::from_ref(socket), displaced.0, Family::Turn as u32);
+        }
     }
-    let Some(tcp) = sk.tcp() else { return };
-    let (sent, received) = (tcp.sent(), tcp.received(sk));
+    let Figures { sent, received, now, srtt_us, min_rtt_us } = *figures;
     note_totals(socket, sent, received, counts(&x.turn_slots), counts(&x.wait_slots));
     emit::emit::<Activity>(RecordKind::Activity, |r| {
-        fill(r, socket, x, tcp, sent, received, now);
+        r.kind = RecordKind::Activity as u8;
         r.last = 1;
+        r.reserved = 0;
+        r.srtt_us = srtt_us;
+        r.min_rtt_us = min_rtt_us;
+        r.retransmits = socket.retransmits;
+        r.resets = socket.resets;
+        r.time_ns = now;
+        r.sent_bytes = sent.saturating_sub(socket.reported_sent);
+        r.received_bytes = received.saturating_sub(socket.reported_received);
+        r.turn = Slots { sum_ns: x.turn.sum_ns, max_ns: x.turn.max_ns, slots: x.turn_slots };
+        r.wait = Slots { sum_ns: x.wait.sum_ns, max_ns: x.wait.max_ns, slots: x.wait_slots };
+        r.id = socket.id;
     });
     socket.slowest_ns = slowest(socket, x.turn.max_ns, x.wait.max_ns);
     socket.reported_sent = sent;
     socket.reported_received = received;
-    place::leave(x);
+    1
 }
 
 /// The slowest exchange so far.
@@ -270,10 +330,18 @@ pub(crate) fn note_totals(socket: &Socket, sent: u64, received: u64, turns: u64,
     add(&mut totals.turns[1], waits);
 }
 
-/// The number of observations in a socket's own histogram. A function of its own: inlined, the compiler keeps every slot on
-/// the stack for the report that follows.
+/// The number of observations in a socket's own histogram.
+#[inline(always)]
+fn counts(slots: &[Slot; SLOTS]) -> u64 {
+    count_slots(ptr::from_ref(slots))
+}
+
+/// A global function: the verifier walks its loop once a program, not on every path that comes here.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) fn counts(slots: &[Slot; SLOTS]) -> u64 {
+extern "C" fn count_slots(slots: *const [Slot; SLOTS]) -> u64 {
+    // SAFETY: null, or whole: the verifier checks the callers.
+    let Some(slots) = (unsafe { slots.as_ref() }) else { return 0 };
     let mut n = 0;
     let mut i = 0;
     while i < SLOTS {
@@ -281,30 +349,4 @@ pub(crate) fn counts(slots: &[Slot; SLOTS]) -> u64 {
         i += 1;
     }
     n
-}
-
-/// Writes a report in place.
-#[inline(always)]
-pub(crate) fn fill(
-    r: &mut Activity,
-    socket: &Socket,
-    x: &Exchanges,
-    tcp: TcpSk,
-    sent: u64,
-    received: u64,
-    now: u64,
-) {
-    r.kind = RecordKind::Activity as u8;
-    r.last = 0;
-    r.reserved = 0;
-    r.srtt_us = tcp.srtt_us();
-    r.min_rtt_us = tcp.min_rtt_us();
-    r.retransmits = socket.retransmits;
-    r.resets = socket.resets;
-    r.time_ns = now;
-    r.sent_bytes = sent.saturating_sub(socket.reported_sent);
-    r.received_bytes = received.saturating_sub(socket.reported_received);
-    r.turn = Slots { sum_ns: x.turn.sum_ns, max_ns: x.turn.max_ns, slots: x.turn_slots };
-    r.wait = Slots { sum_ns: x.wait.sum_ns, max_ns: x.wait.max_ns, slots: x.wait_slots };
-    r.id = socket.id;
 }

@@ -141,11 +141,11 @@ impl Sk {
         id.peer_port = u16::from_be(self.field(&SK_DPORT));
         id.local_port = self.local_port();
         if id.family == AF_INET6 {
-            id.peer = self.field(&SK_V6_DADDR);
-            id.local = self.field(&SK_V6_RCV_SADDR);
+            put_16(&mut id.peer, self.field(&SK_V6_DADDR));
+            put_16(&mut id.local, self.field(&SK_V6_RCV_SADDR));
         } else {
-            id.peer = mapped(self.field(&SK_DADDR));
-            id.local = mapped(self.field(&SK_RCV_SADDR));
+            put_16(&mut id.peer, mapped(self.field(&SK_DADDR)));
+            put_16(&mut id.local, mapped(self.field(&SK_RCV_SADDR)));
         }
     }
 
@@ -220,11 +220,11 @@ impl Sk {
     }
 }
 
-/// An IPv4 address (network byte order, as it lies in memory) as IPv4-mapped IPv6.
+/// An IPv4 address (network byte order, as it lies in memory) as the halves of an IPv4-mapped IPv6 one.
 #[inline(always)]
-fn mapped(v4: u32) -> [u8; 16] {
-    let [a, b, c, d] = v4.to_ne_bytes();
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+fn mapped(v4: u32) -> [u64; 2] {
+    let shift = if cfg!(target_endian = "little") { 32 } else { 0 };
+    [0, u64::from_ne_bytes([0, 0, 0xff, 0xff, 0, 0, 0, 0]) | u64::from(v4) << shift]
 }
 
 impl TcpSk {
@@ -393,7 +393,7 @@ impl Task {
     #[inline(always)]
     fn read_name(self, id: &mut Identity) {
         let leader: *const u8 = load(self.0, &TASK_GROUP_LEADER);
-        id.comm = load(leader, &TASK_COMM);
+        put_16(&mut id.comm, load(leader, &TASK_COMM));
     }
 
     /// Fills in the owner, of a task that is not the current one.
@@ -406,6 +406,73 @@ impl Task {
         let node: *const u8 = load(cgroup, &CGROUP_KN);
         id.cgroup = load(node, &KERNFS_ID);
     }
+}
+
+/// A number of which the compiler forgets what it knows: it would leave out a bound that the verifier needs.
+#[inline(always)]
+pub(crate) fn unknown(mut n: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: it moves a register to itself. Without an instruction two lines of debug information would be at one place, which the
+    // kernel refuses.
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) n, options(pure, nomem, nostack));
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    {
+        n = core::hint::black_box(n);
+    }
+    n
+}
+
+/// Sets to zero, a word at a time: what the compiler makes of it otherwise, where it does not fit in a few stores, is a loop over
+/// bytes, as slow to run as to verify.
+#[inline(always)]
+pub(crate) fn clear<T>(value: &mut T) {
+    const { assert!(align_of::<T>() >= 4 && size_of::<T>().is_multiple_of(4)) };
+    let (wide, narrow) = (ptr::from_mut(value).cast::<u64>(), ptr::from_mut(value).cast::<u32>());
+    let mut i = 0;
+    if align_of::<T>() == 8 {
+        while i < size_of::<T>() / 8 {
+            // SAFETY: the word lies within the value, which is aligned for it and made of integers.
+            unsafe { wide.wrapping_add(i).write_volatile(0) };
+            i += 1;
+        }
+        return;
+    }
+    while i < size_of::<T>() / 4 {
+        // SAFETY: as above.
+        unsafe { narrow.wrapping_add(i).write_volatile(0) };
+        i += 1;
+    }
+}
+
+/// Copies, a word at a time: see [`clear`].
+#[inline(always)]
+pub(crate) fn copy<T: Copy>(into: &mut T, from: &T) {
+    const { assert!(align_of::<T>() == 8) };
+    let (into, from) = (ptr::from_mut(into).cast::<u64>(), ptr::from_ref(from).cast::<u64>());
+    let mut i = 0;
+    while i < size_of::<T>() / 8 {
+        // SAFETY: the word lies within the value, which is aligned for it and made of integers.
+        let word = unsafe { from.wrapping_add(i).read() };
+        // SAFETY: as above.
+        unsafe { into.wrapping_add(i).write_volatile(word) };
+        i += 1;
+    }
+}
+
+/// Writes a name or an address, which in a record stand at a multiple of 8.
+#[inline(always)]
+pub(crate) fn put_16(into: &mut [u8; 16], halves: [u64; 2]) {
+    // SAFETY: the value is as long, and aligned where records have it.
+    unsafe { ptr::from_mut(into).cast::<[u64; 2]>().write_volatile(halves) };
+}
+
+/// The halves of a name or an address, which in a record stand at a multiple of 8.
+#[inline(always)]
+pub(crate) fn halves(of: &[u8; 16]) -> [u64; 2] {
+    // SAFETY: as in `put_16`.
+    unsafe { ptr::from_ref(of).cast::<[u64; 2]>().read() }
 }
 
 /// Adds to a value that another CPU may be adding to or draining.

@@ -13,7 +13,7 @@ use observer_abi::{
 
 use crate::{
     emit,
-    kernel::{PLAIN, Sk, SocketStorage, Task, add, add32, now_ns, write_report},
+    kernel::{PLAIN, Sk, SocketStorage, Task, add, add32, halves, now_ns, put_16, unknown, write_report},
     socket::{self, SOCKETS, Socket},
 };
 
@@ -69,14 +69,14 @@ pub(crate) fn begin(sk: Sk, socket: &mut Socket, owned: bool) {
     }
     if let Some(port) = port(key) {
         add32(&mut port.listeners, 1);
-        port.comm = socket.id.comm;
+        put_16(&mut port.comm, halves(&socket.id.comm));
         return;
     }
     // SAFETY: the value is this CPU's.
     let Some(new) = NEW_PORT.get_ptr_mut(0).and_then(|p| unsafe { p.as_mut() }) else { return };
     new.listeners = 1;
     new.pid = socket.id.pid;
-    new.comm = socket.id.comm;
+    put_16(&mut new.comm, halves(&socket.id.comm));
     // By reference: a copy would not fit on the stack.
     let new: &Port = new;
     if PORTS.insert(key, new, 0).is_err()
@@ -102,7 +102,8 @@ pub(crate) fn end(sk: Sk) {
 pub(crate) fn accepted(netns: u32, local_port: u16, waited_ns: u64) {
     let Some(port) = port(key(netns, local_port)) else { return };
     add(&mut port.wait_sum_ns, waited_ns);
-    add(&mut port.wait[usize::from(bucket_of(waited_ns)) & (PORT_BUCKETS - 1)], 1);
+    let bucket = unknown(u64::from(bucket_of(waited_ns))) as usize;
+    add(&mut port.wait[bucket & (PORT_BUCKETS - 1)], 1);
 }
 
 /// Reports a listening socket's queue: once a sweep, through the iterator's own file.

@@ -19,28 +19,22 @@ use aya_ebpf::{
 };
 use core::ffi::c_void;
 
-use connect::Turn;
 use kernel::{Sk, Task};
 
 /// A TCP socket changes its state (`include/trace/events/sock.h`).
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn state(ctx: BtfTracePointContext) {
-    connect::state_changed(
-        Sk::new(ctx.arg(0)),
-        ctx.arg::<i32>(1) as u8,
-        ctx.arg::<i32>(2) as u8,
-        Turn::First,
-    );
+    connect::state_changed(Sk::new(ctx.arg(0)), ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
 }
 
 /// As [`state`], behind it: for the changes during which that one was busy.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn state_nested(ctx: BtfTracePointContext) {
-    connect::state_changed(
+    connect::state_changed_nested(
+        &ctx,
         Sk::new(ctx.arg(0)),
         ctx.arg::<i32>(1) as u8,
         ctx.arg::<i32>(2) as u8,
-        Turn::Second,
     );
 }
 

@@ -8,11 +8,9 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 
-use observer_abi::record::{SLOTS, Slot};
-
 use crate::{
-    kernel::{Sk, now_ns, replace64},
-    socket::{Exchanges, Sums},
+    kernel::{Sk, clear, now_ns, replace64},
+    socket::Exchanges,
 };
 
 /// 1.5 MiB of kernel memory. A power of two.
@@ -68,10 +66,15 @@ pub(crate) fn take(cookie: u64, x: &'static mut Exchanges) -> Option<&'static mu
     place.role = x.role;
     place.owned = 1;
     place.idle = 0;
-    (place.sent_ns, place.asked_ns, place.read_ns, place.ready_taken_ns) = (0, 0, 0, 0);
-    (place.turn, place.wait) = (Sums::default(), Sums::default());
-    place.turn_slots = [Slot::default(); SLOTS];
-    place.wait_slots = [Slot::default(); SLOTS];
+    for stamp in [&mut place.sent_ns, &mut place.asked_ns, &mut place.read_ns, &mut place.ready_taken_ns] {
+        clear(stamp);
+    }
+    for sums in [&mut place.turn, &mut place.wait] {
+        clear(sums);
+    }
+    for slots in [&mut place.turn_slots, &mut place.wait_slots] {
+        clear(slots);
+    }
     place.visited_ns = now;
     replace64(&mut place.key, !cookie, cookie);
     Some(place)

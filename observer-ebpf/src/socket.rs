@@ -12,7 +12,7 @@ use observer_abi::{
 
 use crate::{
     emit, filter,
-    kernel::{CLONED, PLAIN, Sk, SocketStorage, add, now_ns, read_owner},
+    kernel::{CLONED, PLAIN, Sk, SocketStorage, add, clear, now_ns, read_owner},
     listen, place,
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct Socket {
     pub base_retransmits: u32,
     /// The TCP state whose beginning was told last; 0 for none.
     pub state: u32,
+    /// 0: never had accumulators.
+    pub is_active: u32,
 }
 
 /// What happens on the socket, between two reports.
@@ -122,16 +124,19 @@ impl Socket {
             resets,
             base_retransmits,
             state: _,
+            is_active,
         } = self;
         id.cookie = sk.cookie();
         id.start_ns = now;
         id.netns = sk.netns();
         id.role = role as u8;
         id.flags = 0;
-        (*base_sent, *base_received, *reported_sent, *reported_received) = (0, 0, 0, 0);
-        (*slowest_ns, *base_retransmits) = (0, 0);
-        *retransmits = [0; Retransmit::COUNT];
-        *resets = [0; 2];
+        for bytes in [base_sent, base_received, reported_sent, reported_received, slowest_ns] {
+            clear(bytes);
+        }
+        clear(retransmits);
+        clear(resets);
+        (*base_retransmits, *is_active) = (0, 0);
     }
 
     /// Takes the current task for the owner.
@@ -211,10 +216,11 @@ fn adopt(sk: Sk) -> Option<&'static mut Exchanges> {
 
 /// The accumulators of a socket whose state is there. In any context.
 #[inline(always)]
-pub(crate) fn accumulators(sk: Sk, socket: &Socket) -> Option<&'static mut Exchanges> {
+pub(crate) fn accumulators(sk: Sk, socket: &mut Socket) -> Option<&'static mut Exchanges> {
     if !socket.is_watched() {
         return None;
     }
+    socket.is_active = 1;
     let exchanges = sk.storage_or_new(&EXCHANGES);
     match exchanges {
         Some(exchanges) => {

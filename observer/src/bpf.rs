@@ -12,7 +12,7 @@ use std::{path::Path, thread};
 
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
-    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, ProgramArray, RingBuf},
     programs::Iter,
 };
 use observer_abi::{
@@ -98,6 +98,8 @@ pub(crate) struct Programs {
     level: Level,
     /// Held so that the programs can be told something new.
     _control: ControlMap,
+    /// Held so that the kernel keeps what is in it.
+    _first: ProgramArray<MapData>,
     totals: PerCpuArray<MapData, Shared<Totals>>,
     ports: HashMap<MapData, u64, Shared<Port>>,
     sockets: MapIterator,
@@ -156,7 +158,8 @@ impl Programs {
         });
         // Before the first program is attached: a socket must not be counted both as found and as new.
         features.push(seed(&mut ebpf, &btf, &mut control));
-        attach::required(&mut ebpf, &btf).map_err(unattached)?;
+        let mut first = map(&mut ebpf, "FIRST")?;
+        attach::required(&mut ebpf, &btf, &mut first).map_err(unattached)?;
         features.extend(attach::optional(&mut ebpf, &btf, &types));
         let tells = features.iter().any(|f| f.name == features::CONNECT_EXIT && f.is_available());
         settings.connect_exit = u32::from(tells);
@@ -171,6 +174,7 @@ impl Programs {
         };
         let mut programs = Self {
             _control: control,
+            _first: first,
             totals: map(&mut ebpf, "TOTALS")?,
             ports: map(&mut ebpf, "PORTS")?,
             ebpf,

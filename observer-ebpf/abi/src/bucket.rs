@@ -50,18 +50,15 @@ const MAX_NS: u64 = 64_000_000_000;
 
 /// The bucket of a duration, below [`BUCKETS`].
 ///
-/// Straight-line code between the two ends: the verifier walks three paths, where a search by branches would give it a
-/// hundred of them, each with all that follows. There is no multiplication, no `leading_zeros` (BPF has no instruction for
-/// it), and no table. The verifier knows no more of the result than that it is a byte.
+/// Straight-line code: the verifier walks one path, where each branch would give it another one, with all that follows. There is
+/// no multiplication, no `leading_zeros` (BPF has no instruction for it), and no table. The verifier knows no more of the result
+/// than that it is a byte.
 #[inline(always)]
 #[must_use]
 pub const fn bucket_of(ns: u64) -> u8 {
-    if ns <= MIN_NS {
-        return 0;
-    }
-    if ns > MAX_NS {
-        return 105;
-    }
+    // Whatever the top bit makes negative counts as the longest time.
+    let ns = (ns | (ns.cast_signed() >> 63).cast_unsigned()) & (u64::MAX >> 1);
+    let above = 1 - at_most(ns, MAX_NS);
     let (ns, octaves) = double(ns, 0, 4);
     let (ns, octaves) = double(ns, octaves, 3);
     let (ns, octaves) = double(ns, octaves, 2);
@@ -69,8 +66,9 @@ pub const fn bucket_of(ns: u64) -> u8 {
     let (ns, octaves) = double(ns, octaves, 0);
     let quarters =
         at_most(ns, TOP_OCTAVE_NS[0]) + at_most(ns, TOP_OCTAVE_NS[1]) + at_most(ns, TOP_OCTAVE_NS[2]);
-    // At most 25 octaves and 3 quarters below the bucket that ends at 64 s.
-    (104 - 4 * octaves - quarters) as u8
+    // Up to 31 octaves and 3 quarters below the bucket that ends at 64 s; what is below bucket 0 belongs to it.
+    let bucket = (104 + above).wrapping_sub(4 * octaves + quarters).cast_signed();
+    (bucket & !(bucket >> 63)) as u8
 }
 
 /// Doubles a value `2^log` times if it then still is at most 64 s.

@@ -2,6 +2,7 @@
 
 use aya::{
     Btf, Ebpf,
+    maps::{MapData, ProgramArray},
     programs::{Program, ProgramError, links::FdLink},
 };
 
@@ -85,15 +86,28 @@ pub(super) fn is_required(program: &str) -> bool {
     REQUIRED.iter().any(|probe| probe.program == program)
 }
 
-/// Attaches the programs nothing works without.
-pub(super) fn required(ebpf: &mut Ebpf, btf: &Btf) -> Result<(), AttachError> {
-    for &probe in REQUIRED {
-        load(ebpf, btf, probe).and_then(|()| attach(ebpf, probe)).map_err(|source| {
-            let Probe { program, hook } = probe;
-            AttachError { program, hook, source: Box::new(source) }
-        })?;
+/// Attaches the programs nothing works without. The second goes on with the first's code, which it finds in `first`.
+pub(super) fn required(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    first: &mut ProgramArray<MapData>,
+) -> Result<(), AttachError> {
+    let each = |probe @ Probe { program, hook }, result: Result<(), ProgramError>| {
+        result.map_err(|source| AttachError { program, hook, source: Box::new(source) }).map(|()| probe)
+    };
+    for probe in REQUIRED.iter().copied() {
+        each(probe, load(ebpf, btf, probe))?;
+    }
+    each(REQUIRED[0], follow(ebpf, REQUIRED[0].program, first))?;
+    for probe in REQUIRED.iter().copied() {
+        each(probe, attach(ebpf, probe))?;
     }
     Ok(())
+}
+
+fn follow(ebpf: &Ebpf, program: &str, first: &mut ProgramArray<MapData>) -> Result<(), ProgramError> {
+    let program = ebpf.program(program).ok_or(ProgramError::NotLoaded)?;
+    Ok(first.set(0, program.fd()?, 0)?)
 }
 
 /// Attaches whatever else the kernel has.
