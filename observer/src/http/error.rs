@@ -156,6 +156,7 @@ fn received(alert: AlertDescription) -> String {
         AlertDescription::CertificateRequired => {
             "the server asks for a certificate of ours: `cert_file` and `key_file`"
         }
+        // The second is also what older servers say where no certificate is shown.
         AlertDescription::UnknownCA
         | AlertDescription::BadCertificate
         | AlertDescription::DecryptError
@@ -163,7 +164,9 @@ fn received(alert: AlertDescription) -> String {
         | AlertDescription::CertificateRevoked
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate
-        | AlertDescription::AccessDenied => "the server does not accept our certificate",
+        | AlertDescription::AccessDenied => {
+            "the server does not accept our certificate, or that there is none: `cert_file` and `key_file`"
+        }
         AlertDescription::ProtocolVersion => {
             "the server speaks no version of TLS from `min_version` to `max_version`"
         }

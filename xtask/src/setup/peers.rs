@@ -22,7 +22,7 @@ const PACKAGES: [(&str, &[&str]); 4] = [
             "prometheus-redis-exporter",
         ],
     ),
-    ("a web server and its load", &["nginx-light", "wrk"]),
+    ("a web server with its certificates and its load", &["nginx-light", "openssl", "wrk"]),
     ("a root tree with systemd in it, for the unit", &["systemd-container", "mmdebstrap"]),
 ];
 
