@@ -5,9 +5,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
-use std::{env, fs, hint::black_box, time::Instant};
+use std::{collections::HashSet, env, fs, hint::black_box, time::Instant};
 
-use observer_exposition::{Delta, Dialect, Event, FamilyInfo, Sample, Sink, text};
+use observer_exposition::{Delta, Dialect, Error, Event, FamilyInfo, Sample, Sink, openmetrics, text};
 
 /// Takes values as an aggregator would: the last one, and that there was one.
 #[derive(Default)]
@@ -58,7 +58,9 @@ fn main() {
     delta("delta, 40 times the body", &large);
     delta("delta, 40 times, every value changes", &large_every);
     delta("delta, 40 times, 1 in 1,000 lines is new", &churn);
-    parse("full parser", &bodies);
+    parse("full parser", &bodies, |body| text(body.as_bytes()));
+    let open: Vec<String> = bodies.iter().map(|body| as_openmetrics(body)).collect();
+    parse("full parser, OpenMetrics", &open, |body| openmetrics(body.as_bytes()));
     measure("prometheus-parse", &bodies, |body| {
         let lines = black_box(body).lines().map(|line| Ok(line.to_owned()));
         black_box(prometheus_parse::Scrape::parse(lines).expect("a sound body"));
@@ -80,10 +82,14 @@ fn delta(name: &str, bodies: &[String]) {
     println!("    {unchanged} % unchanged, {} bytes a sample remembered", delta.memory_bytes() / samples);
 }
 
-fn parse(name: &str, bodies: &[String]) {
+fn parse<'a, I: Iterator<Item = Result<Event<'a>, Error>>>(
+    name: &str,
+    bodies: &'a [String],
+    events: impl Fn(&'a str) -> I,
+) {
     measure(name, bodies, |body| {
         let mut sum = 0.0;
-        for event in text(black_box(body.as_bytes())) {
+        for event in events(black_box(body)) {
             if let Event::Sample(sample) = event.expect("a sound body") {
                 sum += sample.value;
             }
@@ -93,7 +99,7 @@ fn parse(name: &str, bodies: &[String]) {
 }
 
 /// Prints the best of many rounds over all bodies.
-fn measure(name: &str, bodies: &[String], mut work: impl FnMut(&str)) {
+fn measure<'a>(name: &str, bodies: &'a [String], mut work: impl FnMut(&'a str)) {
     let samples: usize = bodies.iter().map(|body| samples(body)).sum();
     let bytes: usize = bodies.iter().map(String::len).sum();
     let passes = (5_000_000 / bytes).max(1);
@@ -116,6 +122,27 @@ fn measure(name: &str, bodies: &[String], mut work: impl FnMut(&str)) {
 
 fn samples(body: &str) -> usize {
     body.lines().filter(|line| !line.starts_with('#')).count()
+}
+
+/// The body in OpenMetrics: counters lose their `_total` in the metadata, or their type if they have none.
+fn as_openmetrics(body: &str) -> String {
+    let counters: HashSet<&str> = body.lines().filter_map(|line| counter(line)).collect();
+    let names: HashSet<&str> = body.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+    let line = |line: &str| match line.split(' ').nth(2).filter(|_| line.starts_with('#')) {
+        Some(name) if counters.contains(name) => match name.strip_suffix("_total") {
+            // A gauge has the name that the counter would get.
+            Some(stem) if names.contains(stem) => line.replacen(" counter", " unknown", 1),
+            Some(stem) => line.replacen(name, stem, 1),
+            None => line.replacen(" counter", " unknown", 1),
+        },
+        Some(_) => line.replacen(" untyped", " unknown", 1),
+        None => line.to_owned(),
+    };
+    body.lines().map(|text| line(text) + "\n").chain(["# EOF\n".to_owned()]).collect()
+}
+
+fn counter(line: &str) -> Option<&str> {
+    line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
 }
 
 /// The body under many names.

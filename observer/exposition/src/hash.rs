@@ -1,6 +1,10 @@
 //! A hash that strangers cannot foresee: what an exporter writes must not make its own look-ups slow.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    hash::{BuildHasher, Hasher, RandomState},
+};
 
 /// Hashes series and families.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +76,33 @@ impl Hasher for Name {
     }
 }
 
+/// Names that were met, each once. Most bodies have their families sorted, or nearly.
+#[derive(Clone, Debug)]
+pub(crate) struct Met<'a> {
+    /// Names that were above all before them.
+    rising: Vec<Cow<'a, str>>,
+    others: HashSet<Cow<'a, str>, Names>,
+}
+
+impl<'a> Met<'a> {
+    /// Room for about so many names; more cost a little.
+    pub(crate) fn with_capacity(names: usize) -> Self {
+        Self { rising: Vec::with_capacity(names), others: HashSet::with_hasher(Names(Hash::new())) }
+    }
+
+    /// Whether the name is new.
+    pub(crate) fn insert(&mut self, name: Cow<'a, str>) -> bool {
+        let Self { rising, others } = self;
+        if rising.last().is_none_or(|last| *last < name) {
+            rising.push(name);
+            return true;
+        }
+        rising.binary_search(&name).is_err() && others.insert(name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
@@ -86,6 +113,17 @@ mod tests {
         let low: HashSet<u64> = hashes.iter().map(|hash| hash & 0xFFFF).collect();
         assert_eq!(hashes.len(), texts.len());
         assert!(low.len() > 8_000, "{}", low.len());
+    }
+
+    #[test]
+    fn a_name_is_new_once() {
+        let mut met = Met::with_capacity(2);
+        for round in 0..2 {
+            // Rising by length, falling within it.
+            for name in (0..1000_u32).map(|at| at ^ 7) {
+                assert_eq!(met.insert(Cow::Owned(format!("a{name}"))), round == 0, "{name}");
+            }
+        }
     }
 
     #[test]

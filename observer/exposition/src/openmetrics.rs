@@ -1,11 +1,11 @@
 //! The OpenMetrics text format, version 1.0.
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
 
 use crate::{
     Error, Event, Exemplar, FamilyInfo, Kind, Reason, Sample,
-    hash::{Hash, Names},
+    hash::Met,
     labels::{self, Grammar},
     number,
     plain::{Keyword, Metadata},
@@ -23,7 +23,7 @@ pub struct OpenMetrics<'a> {
     lines: Lines<'a>,
     family: Family<'a>,
     /// Names of the families that have begun.
-    begun: HashSet<Cow<'a, str>, Names>,
+    begun: Met<'a>,
     done: bool,
 }
 
@@ -32,6 +32,12 @@ pub struct OpenMetrics<'a> {
 struct Start {
     keyword: usize,
     name: usize,
+    /// The text starts where it may.
+    spaced: bool,
+    /// There may be a backslash in the text.
+    escaped: bool,
+    /// The name has no quotes.
+    is_plain: bool,
 }
 
 /// The family the lines belong to at present.
@@ -43,6 +49,8 @@ struct Family<'a> {
     help: Cow<'a, str>,
     has_type: bool,
     has_help: bool,
+    /// The help text's line has the name without quotes.
+    is_plain: bool,
     has_unit: bool,
     has_samples: bool,
 }
@@ -50,7 +58,7 @@ struct Family<'a> {
 impl<'a> OpenMetrics<'a> {
     pub(crate) fn new(body: &'a [u8]) -> Self {
         // A guess; real families are smaller, and growing costs a little.
-        let begun = HashSet::with_capacity_and_hasher(body.len() / 128, Names(Hash::new()));
+        let begun = Met::with_capacity(body.len() / 256);
         Self { lines: Lines::new(body), family: Family::default(), begun, done: false }
     }
 
@@ -94,24 +102,33 @@ impl<'a> OpenMetrics<'a> {
         let name = cursor.metric_name(GRAMMAR)?;
         // The help text may be empty, with or without the blank before it.
         let spaced = cursor.peek().is_none() || cursor.eat(b' ');
-        let start = Start { keyword: start, name: at };
-        self.declare(keyword, name, start, &cursor, spaced)
+        let start = Start { keyword: start, name: at, spaced, escaped: true, is_plain: false };
+        self.declare(keyword, name, start, &cursor)
     }
 
-    /// A metadata line whose text starts at the cursor; `spaced` if it starts where it may.
+    /// The short way for the line that nearly always follows a help text: the type of the same family.
+    #[inline]
+    fn type_behind_help(&mut self) -> Option<Event<'a>> {
+        let Family { name, kind, unit, has_type, is_plain, has_samples, .. } = &mut self.family;
+        let is_next = *is_plain && !*has_type && !*has_samples && unit.is_empty();
+        let found = is_next.then(|| self.lines.type_of(name, self::kind)).flatten()?;
+        (*kind, *has_type) = (found, true);
+        Some(Event::Type { name: name.clone(), kind: found })
+    }
+
+    /// A metadata line whose text starts at the cursor.
     fn declare(
         &mut self,
         keyword: Keyword,
         name: Cow<'a, str>,
         start: Start,
         cursor: &Cursor<'a>,
-        spaced: bool,
     ) -> Result<Event<'a>, Error> {
         self.begin(name.clone()).map_err(|reason| cursor.fail_at(start.name, reason))?;
         if self.family.has_samples {
             return Err(cursor.fail_at(start.name, Reason::LateMetadata));
         }
-        if !spaced {
+        if !start.spaced {
             return Err(cursor.fail(Reason::Space));
         }
         let text = cursor.rest();
@@ -125,8 +142,10 @@ impl<'a> OpenMetrics<'a> {
         }
         match keyword {
             Keyword::Help => {
-                self.family.help = labels::unescape(text);
-                return Ok(Event::Help { name, text: self.family.help.clone() });
+                let text = if start.escaped { labels::unescape(text) } else { Cow::Borrowed(text) };
+                self.family.help = text.clone();
+                self.family.is_plain = start.is_plain;
+                return Ok(Event::Help { name, text });
             }
             Keyword::Type => self.family.kind = kind(text).ok_or_else(|| cursor.fail(Reason::Type))?,
             _ => self.family.unit = text,
@@ -157,63 +176,112 @@ impl<'a> OpenMetrics<'a> {
     fn place(&mut self, sample: Sample<'a>, line: usize) -> Result<Event<'a>, Error> {
         match self.check(&sample) {
             Ok(()) => Ok(Event::Sample(sample)),
-            Err(reason) => {
-                // Behind the series is the value, the rest is said about the line.
-                let value = if reason == Reason::TypeValue { sample.series.chars().count() + 1 } else { 0 };
-                Err(Error { line, column: value + 1, reason })
-            }
+            Err(reason) => Err(misplaced(&sample, line, reason)),
         }
     }
 
     /// Finds the sample's family and checks that its type has such a sample.
+    #[inline]
     fn check(&mut self, sample: &Sample<'a>) -> Result<(), Reason> {
-        let suffix = sample.name.strip_prefix(&*self.family.name).filter(|_| !self.family.name.is_empty());
-        let suffix = match suffix {
-            Some(suffix) if has_suffix(self.family.kind, suffix) => suffix,
-            Some("") => return Err(Reason::Suffix),
+        let Family { name, kind, has_samples, .. } = &mut self.family;
+        // Most have a type of which every sample is one.
+        if matches!(kind, Kind::Unknown | Kind::Gauge) && *sample.name == **name && !name.is_empty() {
+            *has_samples = true;
+            return if sample.exemplar.is_some() { Err(Reason::Exemplar) } else { Ok(()) };
+        }
+        self.check_type(sample)
+    }
+
+    fn check_type(&mut self, sample: &Sample<'a>) -> Result<(), Reason> {
+        let Family { name, kind, .. } = &self.family;
+        let suffix = sample.name.strip_prefix(&**name).filter(|_| !name.is_empty());
+        let part = match suffix.map(Part::of) {
+            Some(Some(part)) if part.is_of(*kind) => part,
+            Some(Some(Part::Plain)) => return Err(Reason::Suffix),
             // A name of its own: a family without metadata.
             _ => {
                 self.begin(sample.name.clone())?;
-                ""
+                Part::Plain
             }
         };
         self.family.has_samples = true;
-        let kind = self.family.kind;
-        if matches!(kind, Kind::Unknown | Kind::Gauge) {
-            return if sample.exemplar.is_some() { Err(Reason::Exemplar) } else { Ok(()) };
-        }
-        let needs = match (kind, suffix) {
-            (Kind::Histogram | Kind::GaugeHistogram, "_bucket") => Some("le"),
-            (Kind::Summary, "") => Some("quantile"),
-            (Kind::StateSet, _) => Some(&*self.family.name),
-            _ => None,
-        };
-        if let Some(label) = needs {
-            let value = sample.labels.value(label).ok_or(Reason::MissingLabel)?;
-            let in_range =
-                |value: f64| if label == "le" { !value.is_nan() } else { (0.0..=1.0).contains(&value) };
-            if kind != Kind::StateSet && !number::value(value).is_ok_and(in_range) {
-                return Err(Reason::LabelValue);
-            }
-        }
+        let Family { name, kind, .. } = &self.family;
         let value = sample.value;
-        let allowed = match (kind, suffix) {
-            (Kind::Info, _) => value == 1.0,
-            (Kind::StateSet, _) => value == 0.0 || value == 1.0,
-            (_, "_total" | "_bucket" | "_count" | "_gcount") => value >= 0.0,
-            _ => true,
+        let (is_allowed, may_have_exemplar) = match (kind, part) {
+            (Kind::Unknown | Kind::Gauge, _) => (true, false),
+            (Kind::Counter, Part::Total) => (value >= 0.0, true),
+            (Kind::Histogram | Kind::GaugeHistogram, Part::Bucket) => {
+                bound(sample, "le", |bound| !bound.is_nan())?;
+                (value >= 0.0, true)
+            }
+            (Kind::Summary, Part::Plain) => {
+                bound(sample, "quantile", |quantile| (0.0..=1.0).contains(&quantile))?;
+                (true, false)
+            }
+            (Kind::StateSet, _) => {
+                sample.labels.value(name).ok_or(Reason::MissingLabel)?;
+                (value == 0.0 || value == 1.0, false)
+            }
+            (Kind::Info, _) => (value == 1.0, false),
+            (_, Part::Count | Part::GCount) => (value >= 0.0, false),
+            _ => (true, false),
         };
-        if !allowed {
+        if !is_allowed {
             return Err(Reason::TypeValue);
         }
-        let exemplified = matches!(
-            (kind, suffix),
-            (Kind::Counter, "_total") | (Kind::Histogram | Kind::GaugeHistogram, "_bucket")
-        );
-        if sample.exemplar.is_some() && !exemplified {
+        if sample.exemplar.is_some() && !may_have_exemplar {
             return Err(Reason::Exemplar);
         }
         Ok(())
+    }
+}
+
+/// The label that a bucket or a quantile needs.
+fn bound(sample: &Sample<'_>, label: &str, is_in_range: impl Fn(f64) -> bool) -> Result<(), Reason> {
+    let value = sample.labels.value(label).ok_or(Reason::MissingLabel)?;
+    if number::value(value).is_ok_and(is_in_range) { Ok(()) } else { Err(Reason::LabelValue) }
+}
+
+/// What a sample's name has behind the family's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Plain,
+    Total,
+    Created,
+    Bucket,
+    Sum,
+    Count,
+    GSum,
+    GCount,
+    Info,
+}
+
+impl Part {
+    fn of(suffix: &str) -> Option<Self> {
+        Some(match suffix {
+            "" => Self::Plain,
+            "_total" => Self::Total,
+            "_created" => Self::Created,
+            "_bucket" => Self::Bucket,
+            "_sum" => Self::Sum,
+            "_count" => Self::Count,
+            "_gsum" => Self::GSum,
+            "_gcount" => Self::GCount,
+            "_info" => Self::Info,
+            _ => return None,
+        })
+    }
+
+    /// Whether samples of a type have it.
+    fn is_of(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Unknown | Kind::Gauge | Kind::StateSet => self == Self::Plain,
+            Kind::Counter => matches!(self, Self::Total | Self::Created),
+            Kind::Histogram => matches!(self, Self::Bucket | Self::Sum | Self::Count | Self::Created),
+            Kind::GaugeHistogram => matches!(self, Self::Bucket | Self::GSum | Self::GCount),
+            Kind::Summary => matches!(self, Self::Plain | Self::Sum | Self::Count | Self::Created),
+            Kind::Info => self == Self::Info,
+        }
     }
 }
 
@@ -225,13 +293,20 @@ impl<'a> Iterator for OpenMetrics<'a> {
             return None;
         }
         if let Some(sample) = self.lines.plain_sample() {
-            let event = self.place(sample, self.lines.number());
-            self.done |= event.is_err();
-            return Some(event);
+            return Some(match self.check(&sample) {
+                Ok(()) => Ok(Event::Sample(sample)),
+                Err(reason) => {
+                    self.done = true;
+                    Err(misplaced(&sample, self.lines.number(), reason))
+                }
+            });
         }
-        if let Some((Metadata { keyword, name, .. }, cursor)) = self.lines.plain_metadata() {
-            let event =
-                self.declare(keyword, Cow::Borrowed(name), Start { keyword: 2, name: 7 }, &cursor, true);
+        if let Some(event) = self.type_behind_help() {
+            return Some(Ok(event));
+        }
+        if let Some((Metadata { keyword, name, escaped, .. }, cursor)) = self.lines.plain_metadata() {
+            let start = Start { keyword: 2, name: 7, spaced: true, escaped, is_plain: true };
+            let event = self.declare(keyword, Cow::Borrowed(name), start, &cursor);
             self.done |= event.is_err();
             return Some(event);
         }
@@ -254,6 +329,14 @@ impl Family<'_> {
             self.name.strip_suffix(self.unit).is_some_and(|stem| stem.len() > 1 && stem.ends_with('_'));
         ends && !matches!(self.kind, Kind::Info | Kind::StateSet)
     }
+}
+
+/// The error of a sample that its family does not allow.
+#[cold]
+fn misplaced(sample: &Sample<'_>, line: usize, reason: Reason) -> Error {
+    // Behind the series is the value, the rest is said about the line.
+    let value = if reason == Reason::TypeValue { sample.series.chars().count() + 1 } else { 0 };
+    Error { line, column: value + 1, reason }
 }
 
 /// A sample line, without what depends on its family.
@@ -312,18 +395,6 @@ fn kind(word: &str) -> Option<Kind> {
         "stateset" => Kind::StateSet,
         _ => return None,
     })
-}
-
-/// Whether samples of a type have the suffix.
-fn has_suffix(kind: Kind, suffix: &str) -> bool {
-    match kind {
-        Kind::Unknown | Kind::Gauge | Kind::StateSet => suffix.is_empty(),
-        Kind::Counter => matches!(suffix, "_total" | "_created"),
-        Kind::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count" | "_created"),
-        Kind::GaugeHistogram => matches!(suffix, "_bucket" | "_gsum" | "_gcount"),
-        Kind::Summary => matches!(suffix, "" | "_sum" | "_count" | "_created"),
-        Kind::Info => suffix == "_info",
-    }
 }
 
 #[cfg(test)]

@@ -54,6 +54,18 @@ impl<'a> Lines<'a> {
         Some((metadata, Cursor { line: &line[..line.len() - 1], at, number: self.number }))
     }
 
+    /// What the next line gives as the type of a family, if it is that and `read` knows it.
+    #[inline]
+    pub(crate) fn type_of<T>(&mut self, family: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let rest = self.rest.strip_prefix("# TYPE ")?.strip_prefix(family)?.strip_prefix(' ')?;
+        let end = bytes::text_end(rest.as_bytes());
+        let (word, rest) = rest.split_at(end);
+        let found = read(word)?;
+        self.rest = rest.strip_prefix('\n')?;
+        self.number += 1;
+        Some(found)
+    }
+
     /// The next line, without its line feed.
     pub(crate) fn next(&mut self) -> Option<Result<Cursor<'a>, Error>> {
         if self.rest.is_empty() && !self.broken {

@@ -156,3 +156,17 @@ fn an_exemplar_is_handed_on() {
     assert_eq!((exemplar.value, exemplar.timestamp_ms), (3.0, Some(4000)));
     assert_eq!(exemplar.labels.value("t"), Some("x"));
 }
+
+#[test]
+fn a_type_behind_a_help_text_is_checked_as_any_other() {
+    accepts("# HELP a x\n# TYPE a counter\na_total 1\n# EOF\n");
+    accepts("# HELP \"a b\" x\n# TYPE \"a b\" gauge\n{\"a b\"} 1\n# EOF\n");
+    // Without its quotes the name ends at the blank, and so does what belongs to the family.
+    refuses("# HELP \"a b\" x\n# TYPE a b gauge\n# EOF\n", 2, 10, Reason::Type);
+    refuses("# HELP a x\n# TYPE a gauges\n# EOF\n", 2, 10, Reason::Type);
+    refuses("# HELP a x\n# TYPE a gauge \n# EOF\n", 2, 10, Reason::Type);
+    refuses("# HELP a x\n# TYPE a gauge\n# TYPE a gauge\n# EOF\n", 3, 3, Reason::Repeated);
+    refuses("# HELP a x\na 1\n# TYPE a gauge\n# EOF\n", 3, 8, Reason::LateMetadata);
+    refuses("# HELP a_s x\n# UNIT a_s s\n# TYPE a_s info\n# EOF\n", 3, 12, Reason::Unit);
+    refuses("# HELP b x\n# HELP a x\n# TYPE b gauge\n# EOF\n", 3, 8, Reason::Interleaved);
+}
