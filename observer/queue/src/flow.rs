@@ -309,8 +309,7 @@ impl Flow {
 
     fn note_done(&mut self, always: bool) -> Result<(), Failure> {
         let now = self.now();
-        let Some(store) = self.store.as_mut().filter(|store| store.works() && (always || store.has_files()))
-        else {
+        let Some(store) = self.store.as_mut().filter(|store| always || store.has_files()) else {
             return Ok(());
         };
         let front = self.waiting.front().map(|slot| slot.entry.seq);

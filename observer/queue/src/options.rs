@@ -7,8 +7,8 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 pub struct Options {
     /// The queue's own directory; it is made if it is not there. `None`: nothing is ever written.
     pub dir: Option<PathBuf>,
-    /// The bound of all files in `dir`, in bytes. The oldest file goes first, and what it holds with it. Each file takes a 32nd of
-    /// it, so that much is dropped at a time.
+    /// The bound of the files in `dir` that hold entries, in bytes; 8 KiB more say which are done. The oldest file goes first, and
+    /// what it holds with it: a 32nd of the bound, of large bounds 8 MiB or a 256th, whichever is more. Each file is kept open.
     pub max_bytes: u64,
     /// How old an entry may become, counted from its `end_ms`.
     pub max_age: Duration,

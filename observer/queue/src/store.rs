@@ -80,8 +80,19 @@ struct Failing {
     retry_at: Duration,
 }
 
-/// Each file takes this part of the bound.
-const PARTS: u64 = 32;
+/// How long a file becomes: a 32nd of the bound, so that little is dropped at a time, but not more than 8 MiB, so that room comes
+/// back soon, but not less than a 256th of the bound, for each file is kept open.
+const fn file_bytes(max_bytes: u64) -> u64 {
+    const MOST: u64 = 8 << 20;
+    let part = max_bytes / 32;
+    if part < MOST {
+        part
+    } else if max_bytes / 256 > MOST {
+        max_bytes / 256
+    } else {
+        MOST
+    }
+}
 
 /// What is written to see whether the disk works again.
 const PROBE: &str = "probe";
@@ -156,7 +167,7 @@ impl Store {
 
     /// Writes an entry behind all others, and gives its file's number. It is unread, unless it is `held` in memory.
     pub(crate) fn append(&mut self, entry: &Entry, held: bool, now: Duration) -> Result<u64, Failure> {
-        let bound = self.max_bytes / PARTS;
+        let bound = file_bytes(self.max_bytes);
         let last = self.segments.back_mut().filter(|last| self.writable && last.is_writable(bound));
         let last = match last {
             Some(last) => last,
@@ -193,6 +204,11 @@ impl Store {
     }
 
     fn begin(&mut self, now: Duration) -> Result<&mut Segment, Failure> {
+        // On a full disk there has to be room for what is done.
+        self.done_file().map_err(|source| {
+            let path = self.door.path(done::NAME);
+            self.fail(Failure { doing: "write to", path, source }, now)
+        })?;
         let id = self.next_file;
         self.next_file += 1;
         self.writable = false;
@@ -371,14 +387,11 @@ impl Store {
         let generation = self.done.generation + 1;
         let bytes = done.write(generation);
         let at = (generation % 2) * done::SLOT as u64;
-        let file = match &self.done.file {
-            Some(file) => Ok(Arc::clone(file)),
-            None => self.door.open(done::NAME),
-        };
-        match file.and_then(|file| file.write(&bytes, at).map(|()| file)) {
-            Ok(file) => {
-                self.names_unsynced |= self.done.file.is_none();
-                self.done = State { file: Some(file), generation, written: done, unsynced: true };
+        match self.done_file().and_then(|file| file.write(&bytes, at)) {
+            Ok(()) => {
+                self.done.generation = generation;
+                self.done.written = done;
+                self.done.unsynced = true;
                 self.counts.written_bytes += bytes.len() as u64;
                 Ok(())
             }
@@ -387,6 +400,22 @@ impl Store {
                 Err(self.fail(Failure { doing: "write to", path, source }, now))
             }
         }
+    }
+
+    /// The file that says what is done, at its full length.
+    fn done_file(&mut self) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = &self.done.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.door.open(done::NAME)?;
+        let size = file.size()?;
+        if let Some(missing) = (2 * done::SLOT as u64).checked_sub(size).filter(|missing| *missing > 0) {
+            file.write(&vec![0; usize::try_from(missing).unwrap_or_default()], size)?;
+            self.counts.written_bytes += missing;
+            self.names_unsynced = true;
+        }
+        self.done.file = Some(Arc::clone(&file));
+        Ok(file)
     }
 
     /// Sees whether a failing disk works again, if that is due or `now_or_never`.
@@ -421,8 +450,9 @@ impl Store {
     fn fail(&mut self, failure: Failure, now: Duration) -> Failure {
         self.counts.errors += 1;
         self.writable = false;
-        let says = failure.to_string();
-        self.failing = Some(Failing { says, retry_at: now + self.retry_after });
+        let soon = self.failing.as_ref().map(|failing| failing.retry_at).filter(|at| now < *at);
+        let retry_at = soon.unwrap_or(now + self.retry_after);
+        self.failing = Some(Failing { says: failure.to_string(), retry_at });
         failure
     }
 

@@ -16,7 +16,9 @@ fn files(options: &Options) -> (BTreeMap<String, Vec<u8>>, Vec<Bytes>) {
     for (body, end) in bodies.iter().zip(1..) {
         queue.push(Entry { body: body.clone(), ..entry(0, end) });
     }
-    (sham.files(), bodies)
+    let mut files = sham.files();
+    assert!(files.remove("done").is_some_and(|state| state == [0; 8192]), "nothing is");
+    (files, bodies)
 }
 
 fn setup() -> (Options, BTreeMap<String, Vec<u8>>, Vec<Bytes>) {

@@ -232,21 +232,21 @@ const PLAN: Plan = Plan {
 
 #[test]
 fn nothing_is_lost_over_kills() {
-    check(100, PLAN);
+    check(40, PLAN);
 }
 
 #[test]
 fn nothing_durable_is_lost_over_power_failures() {
-    check(100, Plan { power: true, ..PLAN });
+    check(40, Plan { power: true, ..PLAN });
 }
 
 #[test]
 fn small_bounds_drop_the_oldest_and_count_them() {
-    check(100, Plan { power: true, small: true, ..PLAN });
+    check(40, Plan { power: true, small: true, ..PLAN });
 }
 
 #[test]
 fn faults_lose_nothing_that_is_not_counted() {
-    check(100, Plan { faults: true, ..PLAN });
-    check(50, Plan { faults: true, small: true, power: true, ..PLAN });
+    check(40, Plan { faults: true, ..PLAN });
+    check(20, Plan { faults: true, small: true, power: true, ..PLAN });
 }

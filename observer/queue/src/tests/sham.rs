@@ -242,8 +242,11 @@ impl File for Open {
         let more = end.saturating_sub(disk.files[self.file].live.len());
         let missing = disk.room.map_or(0, |room| (disk.used() + more).saturating_sub(room).min(more));
         // A write that fails has written a part, or all of it.
-        let some =
-            if fault.is_err() && disk.calls % 2 == 0 { bytes.len() / 2 } else { bytes.len() - missing };
+        let some = if fault.is_err() && disk.calls.is_multiple_of(2) {
+            bytes.len() / 2
+        } else {
+            bytes.len() - missing
+        };
         let content = &mut disk.files[self.file];
         content.live.resize(content.live.len().max(at + some), 0);
         content.live[at..at + some].copy_from_slice(&bytes[..some]);
