@@ -16,6 +16,7 @@ mod metadata;
 mod output;
 mod store;
 mod table;
+mod template;
 mod wire;
 
 pub use self::{

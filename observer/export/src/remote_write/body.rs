@@ -101,12 +101,35 @@ impl Body {
     /// Takes what has been compressed before, and first compresses what has come to it since.
     pub(crate) fn put_kept(&mut self, kept: &mut Kept, raw: &[u8]) {
         if self.at > 0 {
-            self.packed.compress(&mut self.snappy, &self.raw[..self.at]);
-            self.taken += std::mem::take(&mut self.at);
+            self.pack();
         }
         kept.update(&mut self.snappy, raw);
         self.taken += raw.len();
         self.packed.append(kept.packed.bytes());
+    }
+
+    /// Room for so many bytes that are compressed already. What is not is compressed first.
+    #[inline]
+    pub(crate) fn packed_room(&mut self, size: usize) -> &mut [u8] {
+        if self.at > 0 {
+            self.pack();
+        }
+        if self.packed.bytes.len() - self.packed.end < size {
+            self.packed.reserve(size.max(BLOCK));
+        }
+        &mut self.packed.bytes[self.packed.end..]
+    }
+
+    /// So many bytes of that room have been written, which stand for so many uncompressed ones.
+    #[inline]
+    pub(crate) fn advance_packed(&mut self, packed: usize, raw: usize) {
+        self.packed.end += packed;
+        self.taken += raw;
+    }
+
+    fn pack(&mut self) {
+        self.packed.compress(&mut self.snappy, &self.raw[..self.at]);
+        self.taken += std::mem::take(&mut self.at);
     }
 
     #[cold]
@@ -125,8 +148,9 @@ impl Body {
 
     /// Ends the body and hands it out in exchange for another buffer; it begins behind so many bytes.
     pub(crate) fn finish(&mut self, buffer: &mut Vec<u8>) -> (usize, usize) {
-        self.packed.compress(&mut self.snappy, &self.raw[..self.at]);
-        self.taken += std::mem::take(&mut self.at);
+        if self.at > 0 {
+            self.pack();
+        }
         let start = VARINT - varint_len(self.taken as u64);
         put_varint(&mut self.packed.bytes, start, self.taken as u64);
         std::mem::swap(&mut self.packed.bytes, buffer);

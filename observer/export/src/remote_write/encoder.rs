@@ -11,6 +11,7 @@ use super::{
     metadata::Metadata,
     output::{Out, Output, Stamp, Target},
     store::{Bin, Entry, LIVE, NATIVE, Part, Rare, SENT, Store},
+    template::is_chained,
 };
 use crate::{Batch, Encode};
 
@@ -161,6 +162,9 @@ impl<const V2: bool> Writer<'_, V2> {
         if !view.times.is_empty() || part.rare.is_some() {
             return self.timed(part, view, target, out);
         }
+        if !V2 && part.template.is_some() && self.output.takes_templates() {
+            return self.chained(part, view, target, out);
+        }
         let Part { entries, bytes, first, .. } = part;
         let stamp = self.stamp;
         for ((slot, entry), value) in
@@ -169,6 +173,39 @@ impl<const V2: bool> Writer<'_, V2> {
             if entry.flags & SENT != 0 {
                 self.value(view, slot, entry, bytes, value.to_bits(), &stamp, target, out);
             }
+        }
+    }
+
+    /// As [`Self::part`], where the elements of the compressed form are known.
+    fn chained(&mut self, part: &mut Part, view: &View<'_>, target: &mut Target<'_>, out: &mut Out<'_>) {
+        let Part { entries, bytes, first, template, .. } = part;
+        let Some(template) = template else { return };
+        let mut elements = template.elements();
+        self.output.break_chain();
+        for ((slot, entry), value) in
+            (*first as u32..).zip(entries).zip(view.values.get(*first..).unwrap_or_default())
+        {
+            if !is_chained(entry) {
+                if entry.flags & SENT != 0 {
+                    let stamp = self.stamp;
+                    self.value(view, slot, entry, bytes, value.to_bits(), &stamp, target, out);
+                }
+                continue;
+            }
+            let element = elements.next();
+            let mut bits = value.to_bits();
+            if bits == ABSENT.to_bits() || bits == STALE.to_bits() {
+                if entry.flags & LIVE == 0 {
+                    self.output.break_chain();
+                    continue;
+                }
+                self.totals.ends_made_up += u64::from(bits == ABSENT.to_bits());
+                entry.flags &= !LIVE;
+                bits = STALE.to_bits();
+            } else {
+                entry.flags |= LIVE;
+            }
+            self.output.chained(target, bytes, entry, bits, element, out);
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     build::Shared,
     histogram,
     store::Entry,
+    template::{self, TAIL, Values},
     wire::{VARINT, put, put_varint},
 };
 use crate::{Batch, Protocol, wire::bytes_len};
@@ -73,6 +74,13 @@ pub(crate) struct Output {
     buffer: Vec<u8>,
     ready: Option<Ready>,
     message: Vec<u8>,
+    /// The times of samples without one of their own.
+    stamp: Stamp,
+    /// The last series still lacks what follows its value.
+    pending: bool,
+    /// So many series of one part stand one behind the other at the end of the request.
+    chain: usize,
+    values: Values,
     end_ms: i64,
     serial: u64,
 }
@@ -89,6 +97,10 @@ impl Output {
             buffer: Vec::new(),
             ready: None,
             message: Vec::new(),
+            stamp: Stamp::new(0, 0),
+            pending: false,
+            chain: 0,
+            values: Values::default(),
             end_ms: 0,
             serial: 0,
         }
@@ -100,7 +112,28 @@ impl Output {
 
     /// What follows belongs to that window.
     pub(crate) fn window(&mut self, end_ms: i64, serial: u64) {
-        (self.end_ms, self.serial) = (end_ms, serial);
+        (self.end_ms, self.serial, self.stamp) = (end_ms, serial, Stamp::new(end_ms, 0));
+    }
+
+    /// Whether the times of the window are as long as templates take them to be.
+    pub(crate) fn takes_templates(&self) -> bool {
+        self.stamp.len == TAIL
+    }
+
+    /// What comes next is not the series behind the last one of its part.
+    #[inline]
+    pub(crate) fn break_chain(&mut self) {
+        self.chain = 0;
+    }
+
+    /// Completes the last series.
+    #[inline]
+    fn settle(&mut self) {
+        if self.pending {
+            self.pending = false;
+            let Stamp { bytes, len, .. } = self.stamp;
+            self.body.put(&bytes[..len]);
+        }
     }
 
     /// Makes sure that a request is open which takes a series of that size.
@@ -121,9 +154,41 @@ impl Output {
     fn begin(&mut self, target: &mut Target<'_>) {
         self.body.begin();
         self.open = true;
+        self.chain = 0;
+        self.values.clear();
         if self.version == Version::V2 {
             self.body.put_kept(target.symbols.get_or_insert_with(Kept::new), target.shared.strings.bytes());
         }
+    }
+
+    /// A series of version 1 with the time of the window, behind the last one of its part unless the chain is broken. `elements`:
+    /// those of its part's template, their length, and that of what they stand for.
+    #[inline]
+    pub(crate) fn chained(
+        &mut self,
+        target: &mut Target<'_>,
+        records: &[u8],
+        entry: &Entry,
+        value: u64,
+        (elements, len, size): (&[u8], usize, usize),
+        out: &mut Out<'_>,
+    ) {
+        let most = usize::from(entry.len) + 128;
+        self.open(target, most, out);
+        if self.chain >= 2 && len > 0 {
+            template::write(&mut self.body, &mut self.values, elements, len, size, value);
+        } else {
+            self.settle();
+            let start = self.body.len();
+            let room = self.body.room(most);
+            let at = up_to_value(room, target.shared, records, entry);
+            room[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            self.body.advance(at + 8);
+            self.values.note(start + at, value);
+        }
+        self.pending = true;
+        self.chain += 1;
+        self.counts.samples += 1;
     }
 
     /// A series with one sample. `records`: those of its part.
@@ -139,6 +204,8 @@ impl Output {
     ) {
         let size = usize::from(entry.len) + 128;
         self.open(target, size, out);
+        self.settle();
+        self.chain = 0;
         let room = self.body.room(size);
         let sample = 9 + stamp.len;
         let mut at = head::<V2>(room, target.shared, records, entry, 2 + sample);
@@ -171,6 +238,8 @@ impl Output {
         }
         let size = usize::from(entry.len) + message.len() + 128;
         self.open(target, size, out);
+        self.settle();
+        self.chain = 0;
         let room = self.body.room(size);
         let field = bytes_len(message.len());
         let mut at = head::<V2>(room, target.shared, records, entry, field);
@@ -188,6 +257,8 @@ impl Output {
     /// A field of the request that is not a series: metadata of version 1.
     pub(crate) fn metadata(&mut self, target: &mut Target<'_>, field: &[u8], out: &mut Out<'_>) {
         self.open(target, field.len(), out);
+        self.settle();
+        self.chain = 0;
         self.body.put(field);
         self.counts.metadata += 1;
     }
@@ -197,6 +268,7 @@ impl Output {
         if !std::mem::take(&mut self.open) {
             return;
         }
+        self.settle();
         self.hand_out(false, out);
         let (start, end) = self.body.finish(&mut self.buffer);
         self.ready = Some(Ready { lane, start, end, counts: std::mem::take(&mut self.counts) });
@@ -221,6 +293,14 @@ impl Output {
             body: &self.buffer[start..end],
         });
     }
+}
+
+/// A series of version 1 up to its value, if its time is as long as [`TAIL`] says.
+#[inline]
+pub(crate) fn up_to_value(room: &mut [u8], shared: &Shared, records: &[u8], entry: &Entry) -> usize {
+    let at = head::<false>(room, shared, records, entry, 2 + 9 + TAIL);
+    room[at..at + 3].copy_from_slice(&[0x12, 9 + TAIL as u8, 0x09]);
+    at + 3
 }
 
 /// The head of a series' message and its labels. `rest`: the bytes that follow, without the metadata of version 2.

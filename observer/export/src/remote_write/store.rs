@@ -19,6 +19,7 @@ use super::{
     Options,
     body::Kept,
     build::{Builder, Refusal, Shared},
+    template::Template,
 };
 
 /// Slots of a part at most.
@@ -63,6 +64,8 @@ pub(crate) struct Part {
     /// Series that had no end yet when something else took their place.
     pub(crate) ended: Vec<Entry>,
     pub(crate) rare: Option<Box<Rare>>,
+    /// Version 1, once the part has not changed for a window.
+    pub(crate) template: Option<Template>,
     block: u64,
 }
 
@@ -107,6 +110,8 @@ pub(crate) struct Store {
     /// Which lane a target's series went, by the hash of its `job` and `instance`.
     homes: HashMap<u64, u16>,
     changed: Vec<usize>,
+    /// Parts without a template.
+    untemplated: Vec<usize>,
     builder: Builder,
     capacity: usize,
     lanes: u16,
@@ -131,6 +136,7 @@ impl Store {
             free: Vec::new(),
             homes: HashMap::new(),
             changed: Vec::new(),
+            untemplated: Vec::new(),
             builder: Builder::new(options),
             capacity: options.max_samples.max(1),
             lanes: options.lanes.max(1),
@@ -151,10 +157,11 @@ impl Store {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let part = |part: &Part| {
-            let Part { entries, bytes, ended, rare, .. } = part;
+            let Part { entries, bytes, ended, rare, template, .. } = part;
+            let template = template.as_ref().map_or(0, Template::memory_bytes);
             let rare =
                 rare.as_ref().map_or(0, |rare| rare.times.capacity() * 8 + rare.created.capacity() * 4);
-            (entries.capacity() + ended.capacity()) * size_of::<Entry>() + bytes.capacity() + rare
+            (entries.capacity() + ended.capacity()) * size_of::<Entry>() + bytes.capacity() + rare + template
         };
         let bin = |bin: &Bin| {
             let symbols = bin.symbols.as_ref().map_or(0, Kept::memory_bytes);

@@ -11,4 +11,5 @@ mod receiver;
 mod samples;
 mod source;
 mod steady;
+mod template;
 mod windows;

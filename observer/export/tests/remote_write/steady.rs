@@ -12,6 +12,10 @@ use crate::{
     source::{BOTH, Pipe, Rename},
 };
 
+fn end_ms(window: u32) -> i64 {
+    1_700_000_000_000 + i64::from(window) * 1000
+}
+
 /// A target with gauges, native histograms, and samples that have a time of their own.
 fn block(target: u32, series: u32) -> (Block, Vec<u32>, Vec<u32>) {
     let mut block = Block::default();
@@ -26,7 +30,7 @@ fn block(target: u32, series: u32) -> (Block, Vec<u32>, Vec<u32>) {
 
 fn fill((block, slots, natives): &mut (Block, Vec<u32>, Vec<u32>), window: u32) {
     for slot in &*slots {
-        let own = (slot % 7 == 3).then_some(i64::from(window) * 1000 - 10);
+        let own = (block.id() % 2 == 0 && slot % 7 == 3).then_some(end_ms(window) - 10);
         block.set_at(*slot, f64::from(window * slot), own);
     }
     for slot in &*natives {
@@ -53,10 +57,8 @@ fn sixty_warm_windows_allocate_nothing() {
         let (mut allocated, mut sent, mut bytes) = (0, 0, 0);
         for window in 1..=80 {
             blocks.iter_mut().for_each(|block| fill(block, window));
-            let closed = pipe.close(
-                i64::from(window) * 1000,
-                &mut blocks.iter_mut().map(|b| &mut b.0).collect::<Vec<_>>(),
-            );
+            let closed =
+                pipe.close(end_ms(window), &mut blocks.iter_mut().map(|b| &mut b.0).collect::<Vec<_>>());
             let before = allocations::count();
             pipe.encoder.window(&closed, &mut |batch| {
                 sent += batch.samples + batch.histograms;

@@ -104,7 +104,7 @@ fn run(version: Version, seed: u64, gaps: bool) {
     let mut model = Model::default();
     let mut targets: Vec<Target> = (0..6).map(Target::new).collect();
     for window in 1..100 {
-        let end_ms = window * 1000;
+        let end_ms = 1_700_000_000_000 + window * 1000;
         if random.once_in(20) {
             let at = random.below(targets.len() as u64) as usize;
             targets[at] = Target::new(targets[at].number);

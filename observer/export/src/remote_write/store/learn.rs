@@ -11,9 +11,13 @@ use super::{
     super::{
         beside::Beside,
         build::{Record, Refusal},
+        template::Template,
     },
     DUPLICATE, Entry, FREE, Known, LEFT_OUT, LIVE, NATIVE, Part, REFUSED, SENT, Store, home,
 };
+
+/// Series whose templates are made in one window: some milliseconds of work.
+const TEMPLATES: usize = 20_000;
 
 /// A block that is new or has other series than before.
 struct Change<'w> {
@@ -31,6 +35,7 @@ impl Store {
     pub(crate) fn learn(&mut self, window: &Window) {
         self.round += 1;
         self.collect();
+        self.fill_templates();
         let mut changed = std::mem::take(&mut self.changed);
         let mut unknown = 0;
         for (at, view) in window.views().enumerate() {
@@ -129,6 +134,8 @@ impl Store {
                 self.slot(at, slot as u32, change);
             }
             let part = &mut self.parts[at];
+            part.template = None;
+            self.untemplated.push(at);
             part.bytes.shrink_to(part.bytes.len() + part.bytes.len() / 8);
             change.beside.created(part);
         }
@@ -177,6 +184,25 @@ impl Store {
                 Entry { flags: REFUSED | (u8::from(duplicate) * DUPLICATE), ..Entry::default() }
             }
         };
+    }
+
+    /// Makes templates of parts that have changed before the last window, some in each window.
+    fn fill_templates(&mut self) {
+        let Self { parts, bins, builder, untemplated, .. } = self;
+        if builder.is_2() {
+            return untemplated.clear();
+        }
+        let mut left = TEMPLATES;
+        while let Some(at) = untemplated.pop() {
+            let part = &mut parts[at];
+            if part.template.is_none() && !part.gone {
+                part.template = Some(Template::of(part, &bins[part.bin].shared));
+                left = left.saturating_sub(part.entries.len());
+            }
+            if left == 0 {
+                break;
+            }
+        }
     }
 
     fn forget_duplicates(&mut self) {

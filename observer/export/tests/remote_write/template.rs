@@ -1,0 +1,100 @@
+//! Series that stay, whose compressed form is put together from what is known of it.
+
+use std::collections::BTreeMap;
+
+use observer_aggregate::{
+    family::{Kind, Suffix},
+    native::Native,
+    series::{ABSENT, Block, STALE},
+};
+use observer_export::remote_write::{Options, Version};
+
+use crate::{
+    random::Random,
+    receiver::{Key, Point, key, value},
+    source::{BOTH, Pipe},
+};
+
+/// Labels that are alike, long, or like nothing else.
+fn label(n: u32, random: &mut Random) -> String {
+    match n % 9 {
+        0 => "x".repeat(random.below(400) as usize + 1),
+        1 => (0..random.below(90) + 1).map(|_| char::from(b'a' + random.below(26) as u8)).collect(),
+        2 => "ab".repeat(random.below(60) as usize + 1),
+        _ => format!("/some/path/{}", n / 2),
+    }
+}
+
+/// Values that real series have, and some that are hard.
+fn number(random: &mut Random) -> f64 {
+    match random.below(9) {
+        0 | 1 => 0.0,
+        2 => random.below(100) as f64,
+        3 => 1.0,
+        4 => f64::NAN,
+        5 => -0.0,
+        6 => f64::from_bits(random.below(1 << 30) << 34 | random.below(1 << 30)),
+        7 => f64::from_bits(random.below(1 << 30) | 1 << 62),
+        _ => ABSENT,
+    }
+}
+
+fn run(version: Version, seed: u64) {
+    let mut random = Random::new(seed);
+    let options = Options { max_samples: 170, max_bytes: 60_000, send_native: true, ..Options::new(version) };
+    let mut pipe = Pipe::new(Options { metadata_interval_windows: 3, ..options });
+    let mut block = Block::default();
+    let family = block.family("requests", Kind::Counter, "", "");
+    let mut series = Vec::new();
+    for n in 0..400 {
+        let label = label(n, &mut random);
+        let labels = format!("instance=\"a\",job=\"b\",n=\"{n}\",path=\"{label}\"");
+        let suffix = if n % 50 == 7 { Suffix::Native } else { Suffix::Total };
+        let name = if n % 50 == 7 { "requests" } else { "requests_total" };
+        let slot = block.add(family, suffix, &labels).expect("a slot");
+        let (n, path) = (n.to_string(), label);
+        let key = key(&[("__name__", name), ("instance", "a"), ("job", "b"), ("n", &n), ("path", &path)]);
+        series.push((slot, suffix, key));
+    }
+    let mut expected: BTreeMap<Key, Vec<(i64, Point)>> = BTreeMap::new();
+    let mut native = 0;
+    for window in 0..12 {
+        let end_ms = 1_700_000_000_000 + window * 1000;
+        for (slot, suffix, key) in &series {
+            if *suffix == Suffix::Native {
+                let Native { count, .. } = block.set_native(*slot, 1.0);
+                *count = 1.0;
+                native += 1;
+                continue;
+            }
+            let number = number(&mut random);
+            block.set(*slot, number);
+            let points = expected.entry(key.clone()).or_default();
+            let live = points.last().is_some_and(|last| last.1 != value(STALE));
+            match number.to_bits() == ABSENT.to_bits() {
+                false => points.push((end_ms, value(number))),
+                true if live => points.push((end_ms, value(STALE))),
+                true => {}
+            }
+        }
+        block.touch();
+        pipe.window(end_ms, &mut [&mut block]);
+    }
+    let received = &pipe.received().series;
+    for (key, points) in &expected {
+        assert_eq!(&received[key], points, "{version:?} {seed}");
+    }
+    assert_eq!(pipe.encoder.totals().histograms, native);
+    let requests = &pipe.received().requests;
+    assert!(
+        requests.len() >= 36
+            && requests.iter().all(|(_, samples, bytes)| *samples <= 170 && *bytes <= 60_000)
+    );
+}
+
+#[test]
+fn known_elements_make_the_same_bodies() {
+    for version in BOTH {
+        (1..4).for_each(|seed| run(version, seed));
+    }
+}
