@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
     sync::{
         Arc,
@@ -26,8 +27,8 @@ use tokio::{
 use crate::{
     bpf::{self, Level, Programs, Ring},
     cli::{Cli, RunArgs},
-    config::{self, Config, Environment, Limits, Server},
-    export::feed::Feed,
+    config::{self, Config, Environment, Export, Limits, Server},
+    export::{self, StartError, feed::Feed},
     node::{self, Node},
     say,
     scrape::Scraper,
@@ -57,6 +58,8 @@ pub(crate) enum AgentError {
     Remote(SocketAddr),
     #[error("cannot use the aggregation rules")]
     Rules(#[source] RuleError),
+    #[error(transparent)]
+    Export(#[from] StartError),
     #[error("cannot start")]
     Start(#[source] io::Error),
 }
@@ -66,7 +69,7 @@ impl AgentError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Config(_) | Self::Remote(_) | Self::Rules(_) => 2,
-            Self::Listen { .. } | Self::Start(_) => 1,
+            Self::Listen { .. } | Self::Export(_) | Self::Start(_) => 1,
         })
     }
 }
@@ -94,13 +97,15 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     };
     let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
     let scraper = Arc::new(Scraper::spawn(jobs, &config.limits, &telemetry, closed(stopping)));
+    let mut feed = Feed::default();
+    let exports = export::start(&config, &mut feed, &telemetry)?;
     let shard = shard::spawn(shard::Parts {
         capture,
         node,
         telemetry: Arc::clone(&telemetry),
         scraper: Arc::clone(&scraper),
         windows,
-        feed: Feed::default(),
+        feed,
         pool: config.limits.windows,
         rules,
         commands: orders,
@@ -111,6 +116,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let state = Arc::new(State::new(
         published,
         boxed(&scraper, Scraper::list),
+        Box::new(exports.statuses()),
         Box::new(Remote(commands.clone())),
         config.global.external_labels,
         telemetry,
@@ -142,10 +148,22 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     if !matches!(drained, Ok(Ok(()))) {
         log::error!("the shard did not end in order; its last window may be missing");
     }
-    // The last window can be read until the process ends.
-    tokio::select! {
-        () = tokio::time::sleep(config.server.linger) => {}
-        () = signals.wait() => {}
+    let (enough, hurried) = watch::channel(());
+    let grace = config.export.shutdown_grace;
+    let mut finished = tokio::spawn(exports.finish(grace, closed(hurried)));
+    // The last window can be read until the process ends. Another signal ends the wait for readers and receivers.
+    let mut linger = pin!(tokio::time::sleep(config.server.linger));
+    let (mut read, mut delivered) = (false, false);
+    while !(read && delivered) {
+        tokio::select! {
+            () = &mut linger, if !read => read = true,
+            _ended = &mut finished, if !delivered => delivered = true,
+            () = signals.wait() => break,
+        }
+    }
+    drop(enough);
+    if !delivered && finished.await.is_err() {
+        log::error!("the exports did not end in order");
     }
     drop(stop_serving);
     for server in servers {
@@ -181,6 +199,14 @@ fn configure(args: &RunArgs) -> Result<Config, AgentError> {
     }
     for flag in &args.scrape {
         config.add(flag.clone());
+    }
+    for url in &args.remote_write {
+        config.add_remote_write(url.clone());
+    }
+    let Export { queue_dir, shutdown_grace } = &mut config.export;
+    *shutdown_grace = args.shutdown_grace.unwrap_or(*shutdown_grace);
+    if args.queue_dir.is_some() {
+        queue_dir.clone_from(&args.queue_dir);
     }
     let Limits { series, windows, arena_bytes, .. } = &mut config.limits;
     *arena_bytes = args.arena_bytes.or(*arena_bytes);

@@ -70,6 +70,15 @@ pub(crate) struct RunArgs {
     /// An exporter to scrape, such as node=http://127.0.0.1:9100/metrics or 127.0.0.1:9100; may be repeated.
     #[arg(long, value_name = "[JOB=]URL", env = "OBSERVER_SCRAPE", value_delimiter = ',')]
     pub(crate) scrape: Vec<config::Flag>,
+    /// A receiver of windows by Prometheus' remote write, such as http://127.0.0.1:9090/api/v1/write; may be repeated.
+    #[arg(long, value_name = "URL", env = "OBSERVER_REMOTE_WRITE", value_delimiter = ',', value_parser = config::parse_url)]
+    pub(crate) remote_write: Vec<hyper::Uri>,
+    /// Where what waits for a receiver is kept on disk; /var/lib/observer/queue if /var/lib/observer is there.
+    #[arg(long, value_name = "PATH", env = "OBSERVER_QUEUE_DIR")]
+    pub(crate) queue_dir: Option<PathBuf>,
+    /// How long what there is is delivered after the signal to end; 5s unless the configuration says otherwise.
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "OBSERVER_SHUTDOWN_GRACE")]
+    pub(crate) shutdown_grace: Option<Duration>,
     /// Where to serve /metrics; 127.0.0.1:9435 unless the configuration says otherwise.
     #[arg(long, value_name = "ADDRESS", env = "OBSERVER_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,

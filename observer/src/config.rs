@@ -14,6 +14,8 @@ mod job;
 mod keys;
 mod login;
 mod protocol;
+mod queue;
+mod remote_write;
 mod resolve;
 mod section;
 mod selector;
@@ -45,12 +47,14 @@ pub(crate) use self::{
     job::{FileSd, HttpSd, Job, Settings},
     login::Login,
     protocol::Dialect,
+    queue::{Export, QueueConfig},
+    remote_write::{Message, RemoteWrite, parse_url},
     resolve::{Resolution, Resolver},
     target::{Flag, ScrapeTarget, Target},
     tls::{TlsConfig, TlsVersion},
 };
 use self::{
-    keys::{GlobalKeys, LimitKeys, RootKeys, ServerKeys},
+    keys::{ExportKeys, GlobalKeys, LimitKeys, RootKeys, ServerKeys},
     section::{At, Size, Value as _},
     yaml::Fault,
 };
@@ -62,6 +66,10 @@ pub(crate) struct Config {
     pub(crate) global: Global,
     /// What is scraped.
     pub(crate) jobs: Vec<Job>,
+    /// Where windows are written to.
+    pub(crate) remote_write: Vec<RemoteWrite>,
+    /// What holds for all of those.
+    pub(crate) export: Export,
     /// What is reduced before it is exported.
     pub(crate) aggregate: Vec<Rule>,
     /// What the agent may use.
@@ -230,13 +238,21 @@ impl Reading {
         let global: GlobalKeys<'_> = over.section("global", root.global.map(|at| at.node), &mut warnings)?;
         let limits: LimitKeys<'_> = over.section("limits", root.limits.map(|at| at.node), &mut warnings)?;
         let server: ServerKeys<'_> = over.section("server", root.server.map(|at| at.node), &mut warnings)?;
+        let export: ExportKeys<'_> = over.section("export", root.export.map(|at| at.node), &mut warnings)?;
         let defaults = job::Defaults::new(&global, &limits)?;
-        let mut config =
-            Config { limits: Limits::new(&limits)?, server: Server::new(server), ..Config::default() };
+        let mut config = Config {
+            limits: Limits::new(&limits)?,
+            server: Server::new(server),
+            export: Export::new(export),
+            ..Config::default()
+        };
         config.global.settings = defaults.settings;
         config.global.external_labels = job::external_labels(global.external_labels, over)?;
         for keys in root.scrape_configs.into_iter().flat_map(|at| at.value) {
             config.push(keys, &defaults, base, &mut warnings)?;
+        }
+        for keys in root.remote_write.into_iter().flat_map(|at| at.value) {
+            config.push_remote_write(keys, base)?;
         }
         for keys in root.aggregate.into_iter().flat_map(|at| at.value) {
             let number = config.aggregate.len() + 1;

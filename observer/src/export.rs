@@ -1,7 +1,124 @@
 //! The formats in which windows leave the agent, and their way to the receivers.
 
-#[expect(dead_code, unused_imports, reason = "the first export comes next")]
 pub(crate) mod delivery;
 pub(crate) mod feed;
 pub(crate) mod negotiate;
 pub(crate) mod prometheus;
+pub(crate) mod remote_write;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    config::{Config, QueueConfig, RemoteWrite},
+    export::{
+        delivery::{Endpoint, EndpointError, Endpoints, Sending, queue_options},
+        feed::Feed,
+        remote_write::Receiver,
+    },
+    http::PostError,
+    telemetry::Telemetry,
+};
+
+/// Where queues are when nobody says otherwise; systemd and the images make the directory.
+const DEFAULT_STATE: &str = "/var/lib/observer";
+
+/// Why an export does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error("cannot post to `{url}`")]
+    Post {
+        url: String,
+        #[source]
+        source: PostError,
+    },
+}
+
+/// Starts all exports of the configuration.
+pub(crate) fn start(
+    config: &Config,
+    feed: &mut Feed,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Endpoints, StartError> {
+    let root = config.export.queue_dir.clone().or_else(|| {
+        let state = Path::new(DEFAULT_STATE);
+        state.is_dir().then(|| state.join("queue"))
+    });
+    let mut endpoints = Endpoints::default();
+    for remote in &config.remote_write {
+        let url = remote.url.to_string();
+        let receiver = Receiver::new(remote).map_err(|source| StartError::Post { url, source })?;
+        endpoints.push(Endpoint::spawn(
+            &sending(remote),
+            feed.add(&remote.name, telemetry),
+            remote_write::encoders(remote, &config.global.external_labels, telemetry),
+            receiver,
+            queue(&remote.queue, root.as_deref().map(|root| root.join(directory(&remote.name)))),
+            telemetry,
+        )?);
+    }
+    Ok(endpoints)
+}
+
+fn sending(remote: &RemoteWrite) -> Sending {
+    let QueueConfig { min_shards, max_shards, min_backoff, max_backoff, .. } = remote.queue;
+    Sending {
+        name: remote.name.clone(),
+        url: remote.url.to_string(),
+        protocol: remote_write::first(remote),
+        min_shards,
+        max_shards,
+        min_backoff,
+        max_backoff,
+    }
+}
+
+/// The options of a queue that may be in `dir`.
+pub(crate) fn queue(config: &QueueConfig, dir: Option<PathBuf>) -> observer_queue::Options {
+    let QueueConfig { max_age, memory_bytes, disk_bytes, spill_after, fsync, .. } = *config;
+    observer_queue::Options {
+        dir: dir.filter(|_| disk_bytes > 0),
+        max_bytes: disk_bytes,
+        max_age,
+        memory_bytes,
+        spill_after,
+        fsync: fsync.0,
+        ..queue_options()
+    }
+}
+
+/// The directory of an endpoint: its name, with `%` and two digits for each byte that may not stand in a path everywhere.
+fn directory(name: &str) -> String {
+    let mut path = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => path.push(char::from(byte)),
+            b'.' if !path.is_empty() => path.push('.'),
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_a_directory_of_its_own() {
+        for (name, expected) in [
+            ("main", "main"),
+            ("127.0.0.1:9090", "127.0.0.1%3A9090"),
+            ("http://a/b", "http%3A%2F%2Fa%2Fb"),
+            ("..", "%2E."),
+            ("a%2Fb", "a%252Fb"),
+            ("ä", "%C3%A4"),
+        ] {
+            assert_eq!(directory(name), expected);
+        }
+    }
+}

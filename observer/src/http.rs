@@ -12,7 +12,6 @@ mod poster;
 mod tls;
 mod trust;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "the first export comes next"))]
 pub(crate) use self::poster::{PostSettings, Poster};
 pub(crate) use self::{
     client::{Answer, Client, HOPS, Options},

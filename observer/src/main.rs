@@ -13,7 +13,6 @@ mod config;
 mod decode;
 mod errno;
 mod export;
-#[cfg_attr(not(test), expect(dead_code, reason = "the first export comes next"))]
 mod http;
 mod memory;
 mod metrics;

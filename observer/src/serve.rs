@@ -1,6 +1,7 @@
 //! The agent's own HTTP server: the page, health, and the API, on TCP and on a Unix socket.
 
 mod api;
+mod exports;
 mod page;
 mod patience;
 mod route;
@@ -26,13 +27,15 @@ use tokio::{
 };
 
 use self::{page::Pages, patience::Patient, route::Door};
-use crate::{bpf::Level, telemetry::Telemetry, window::TargetList};
+use crate::{bpf::Level, export::delivery::Status, telemetry::Telemetry, window::TargetList};
 
 /// What the server shows.
 pub(crate) struct State {
     pub(crate) windows: watch::Receiver<Arc<Window>>,
     /// The targets' last scrapes.
     pub(crate) targets: Box<dyn Fn() -> TargetList + Send + Sync>,
+    /// How the exports are.
+    pub(crate) exports: Box<dyn Fn() -> Vec<Status> + Send + Sync>,
     /// What the Unix socket controls.
     pub(crate) control: Box<dyn Control>,
     /// Labels for every series of the page that has none of the name.
@@ -79,11 +82,12 @@ impl State {
     pub(crate) fn new(
         windows: watch::Receiver<Arc<Window>>,
         targets: Box<dyn Fn() -> TargetList + Send + Sync>,
+        exports: Box<dyn Fn() -> Vec<Status> + Send + Sync>,
         control: Box<dyn Control>,
         external_labels: Vec<(String, String)>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        Self { windows, targets, control, external_labels, telemetry, pages: Pages::default() }
+        Self { windows, targets, exports, control, external_labels, telemetry, pages: Pages::default() }
     }
 }
 

@@ -88,6 +88,8 @@ struct Shard {
     rules: Option<Rules>,
     /// The last second that was closed, since the Unix epoch.
     closed: u64,
+    /// The end of the last window, since the Unix epoch.
+    last_end_ns: u64,
     windows: watch::Sender<Arc<Window>>,
     feed: Feed,
     commands: Receiver<Command>,
@@ -140,6 +142,7 @@ impl Shard {
             own_block,
             rules,
             closed: 0,
+            last_end_ns: 0,
             windows,
             feed,
             commands,
@@ -187,7 +190,8 @@ impl Shard {
         if let Some(capture) = &mut self.capture {
             capture.programs.detach();
         }
-        self.close(clock::wall_ns(), false);
+        // Behind the last one, even within its millisecond: a receiver takes one sample a millisecond.
+        self.close(clock::wall_ns().max(self.last_end_ns + 1_000_000), false);
     }
 
     fn command(&mut self) -> Wish {
@@ -223,6 +227,7 @@ impl Shard {
             completeness = completeness.min(capture.close(&self.telemetry));
         }
         let end_ms = i64::try_from(end_ns / 1_000_000).unwrap_or(i64::MAX);
+        self.last_end_ns = end_ns;
         if let Some(node) = &mut self.node {
             let families: Vec<&Family> = node.read(end_ms, |name| self.scraper.shows(name)).collect();
             self.node_block.read(families.into_iter());

@@ -11,8 +11,8 @@ use observer_aggregate::stream::{self, Grouping, Output};
 use serde::Serialize;
 
 use super::{
-    Config, Error, Group, Job, Limits, Problem, Resolution, Resolver, Target, expand, read_file, read_groups,
-    write_duration,
+    Config, Error, Group, Job, Limits, Message, Problem, RemoteWrite, Resolution, Resolver, Target, expand,
+    read_file, read_groups, write_duration,
 };
 
 /// The answer of `observer config check`.
@@ -41,6 +41,7 @@ struct Said {
 #[derive(Debug, Serialize)]
 struct Runs {
     jobs: Vec<Scraped>,
+    remote_write: Vec<Written>,
     aggregate: Vec<Rule>,
     external_labels: BTreeMap<String, String>,
     limits: Bounds,
@@ -70,6 +71,13 @@ struct Listed {
 struct Place {
     url: String,
     labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Written {
+    name: String,
+    url: String,
+    version: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -128,11 +136,12 @@ impl Said {
 
 impl Runs {
     fn new(config: &Config) -> Self {
-        let Config { global, jobs, aggregate, limits, server } = config;
+        let Config { global, jobs, remote_write, export: _, aggregate, limits, server } = config;
         let Limits { targets, series, series_per_target, arena_bytes: _, windows } = *limits;
         let arena_bytes = limits.arena();
         Self {
             jobs: jobs.iter().map(Scraped::new).collect(),
+            remote_write: remote_write.iter().map(Written::new).collect(),
             aggregate: aggregate.iter().map(Rule::new).collect(),
             external_labels: global.external_labels.iter().cloned().collect(),
             limits: Bounds { targets, series, series_per_target, arena_bytes, windows },
@@ -191,6 +200,20 @@ impl Listed {
     }
 }
 
+impl Written {
+    fn new(remote: &RemoteWrite) -> Self {
+        Self {
+            name: remote.name.clone(),
+            url: remote.url.to_string(),
+            version: match remote.message {
+                Message::Negotiated => "2.0 or 1.0",
+                Message::V1 => "1.0",
+                Message::V2 => "2.0",
+            },
+        }
+    }
+}
+
 impl Rule {
     fn new(rule: &stream::Rule) -> Self {
         let grouping = match &rule.grouping {
@@ -209,7 +232,7 @@ impl Rule {
 /// The report for people, without what is wrong, which goes to another stream.
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Runs { jobs, aggregate, external_labels, limits, listen }) = &self.runs else {
+        let Some(Runs { jobs, remote_write, aggregate, external_labels, limits, listen }) = &self.runs else {
             return Ok(());
         };
         writeln!(f, "listens on {listen}")?;
@@ -243,6 +266,9 @@ impl Display for Report {
             for server in servers {
                 writeln!(f, "  targets from {server}")?;
             }
+        }
+        for Written { name, url, version } in remote_write {
+            writeln!(f, "remote write `{name}`: version {version} to {url}")?;
         }
         for Rule { name, interval, grouping, outputs } in aggregate {
             writeln!(f, "rule `{name}`: every {interval} {grouping}: {}", outputs.join(", "))?;

@@ -12,7 +12,7 @@ pub(crate) fn document() -> String {
          `observer/src/config/keys.rs`. The keys of a Prometheus configuration mean what they mean there. A misspelt key is an\n\
          error with line, column and the nearest key; a key that is not supported is a warning. `observer config check FILE`\n\
          says what a file comes to.\n\n\
-         Each single value in `global`, `limits` and `server` can be in the environment as `OBSERVER_SECTION__KEY`, such as\n\
+         Each single value in `global`, `limits`, `server` and `export` can be in the environment as `OBSERVER_SECTION__KEY`, such as\n\
          `OBSERVER_GLOBAL__SCRAPE_INTERVAL=5s`. A flag decides over the environment, the environment over the file.\n",
     );
     for table in TABLES {

@@ -11,7 +11,7 @@ use super::{
 const PREFIX: &str = "OBSERVER_";
 
 /// The sections whose keys may be in the environment.
-const SECTIONS: [&str; 3] = ["global", "limits", "server"];
+const SECTIONS: [&str; 4] = ["global", "limits", "server", "export"];
 
 /// Keys of the file that the environment decides over.
 #[derive(Debug, Default)]

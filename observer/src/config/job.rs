@@ -395,7 +395,7 @@ pub(super) fn url(node: Node<'_>, text: &str) -> Result<Uri, Fault> {
     parsed.ok_or_else(|| node.fault(format!("expected a URL such as `http://host:port/path`, not `{text}`")))
 }
 
-fn rules(rules: Option<At<'_, Vec<RelabelKeys<'_>>>>) -> Result<Rules, Fault> {
+pub(super) fn rules(rules: Option<At<'_, Vec<RelabelKeys<'_>>>>) -> Result<Rules, Fault> {
     let rules = rules.map(|at| at.value).unwrap_or_default();
     let configs: Vec<RelabelConfig> = rules.iter().map(relabel_config).collect();
     Rules::compile(&configs).map_err(|error| place(&rules[error.rule], error.key).fault(error.to_string()))

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     protocol::ScrapeProtocol,
+    queue::Syncing,
+    remote_write::Message,
     section::{At, Delay, Key, Labels, Named, Params, Secret, Section, Size, Table, Unread, Value, sections},
     tls::Named as Version,
     yaml::{Fault, Node},
@@ -17,10 +19,12 @@ sections! {
         "global" => global: Unread<GlobalKeys<'n>> = "", "What holds for all jobs.";
         "scrape_configs" => scrape_configs: Vec<JobKeys<'n>> = "", "The jobs: what is scraped, and how.";
         "scrape_config_files" => scrape_config_files: Vec<At<'n, String>> = "", "Files with more `scrape_configs`; the last part of a path may have `*`.";
+        "remote_write" => remote_write: Vec<RemoteWriteKeys<'n>> = "", "Where windows are written to.";
+        "export" => export: Unread<ExportKeys<'n>> = "", "What holds for all that windows are written to.";
         "aggregate" => aggregate: Vec<AggregateKeys<'n>> = "", "Rules that reduce series before they are exported.";
         "limits" => limits: Unread<LimitKeys<'n>> = "", "What the agent may use.";
         "server" => server: Unread<ServerKeys<'n>> = "", "The agent's own HTTP server.";
-        unsupported: "runtime", "rule_files", "alerting", "remote_write", "remote_read", "storage", "tracing", "otlp";
+        unsupported: "runtime", "rule_files", "alerting", "remote_read", "storage", "tracing", "otlp";
     }
 
     /// Another file with jobs.
@@ -194,6 +198,58 @@ sections! {
     TopKeys<'n> "`topk`" {
         "k" => k: usize = "", "How many. Needed.";
         "by" => by: String = "", "What makes a group large: increase, sum, max, count or last. Needed.";
+    }
+
+    /// A receiver of windows.
+    RemoteWriteKeys<'n> "an entry of `remote_write`" {
+        "url" => url: String = "", "Where to post. Needed.";
+        "name" => name: String = "", "What messages, metrics and the queue's directory call it; host and port of the URL if nothing is said. Each has its own.";
+        "remote_timeout" => remote_timeout: Duration = "30s", "The longest from a request to the end of its answer.";
+        "protobuf_message" => protobuf_message: Message = "", "prometheus.WriteRequest (version 1.0) or io.prometheus.write.v2.Request (2.0); if nothing is said 2.0, and 1.0 for a receiver that does not speak it.";
+        "send_native_histograms" => send_native_histograms: bool = "false", "Send native histograms, in place of the classic ones beside them.";
+        "headers" => headers: Labels = "", "More headers that are sent.";
+        "write_relabel_configs" => write_relabel_configs: Vec<RelabelKeys<'n>> = "", "Rules on the labels of what is sent, external labels among them.";
+        "metadata_config" => metadata_config: MetadataKeys<'n> = "", "Version 1.0: types and help texts. Version 2.0 has them in each series.";
+        "queue_config" => queue_config: QueueKeys<'n> = "", "What waits, and how it is sent.";
+        "basic_auth" => basic_auth: BasicAuthKeys<'n> = "", "As in a job.";
+        "authorization" => authorization: AuthorizationKeys<'n> = "", "As in a job.";
+        "bearer_token" => bearer_token: Secret = "", "As in a job.";
+        "bearer_token_file" => bearer_token_file: PathBuf = "", "As in a job.";
+        "http_headers" => http_headers: Named<HeaderKeys<'n>> = "", "As in a job.";
+        "tls_config" => tls_config: TlsKeys<'n> = "", "As in a job.";
+        "enable_http2" => enable_http2: bool = "true", "As in a job.";
+        "follow_redirects" => follow_redirects: bool = "true", "Follow an answer that says to post the same elsewhere (307, 308).";
+        unsupported: "send_exemplars", "sigv4", "azuread", "google_iam", "oauth2", "proxy_url", "no_proxy",
+            "proxy_from_environment", "proxy_connect_header", "round_robin_dns", "failed_request_logging";
+    }
+
+    /// How types and help texts are sent.
+    MetadataKeys<'n> "`metadata_config`" {
+        "send" => send: bool = "true", "Send them.";
+        "send_interval" => send_interval: Duration = "1m", "How often.";
+        unsupported: "max_samples_per_send";
+    }
+
+    /// What waits for a receiver, and how it is sent.
+    QueueKeys<'n> "`queue_config`" {
+        "max_shards" => max_shards: usize = "8", "The most requests on their way at a time. Each series stays with one of them.";
+        "min_shards" => min_shards: usize = "1", "How many there may be from the start.";
+        "max_samples_per_send" => max_samples_per_send: usize = "10000", "The most samples of a request. A window is sent as soon as it is closed, however few it has.";
+        "min_backoff" => min_backoff: Duration = "30ms", "The first wait before another try, at random up to this; it doubles with each.";
+        "max_backoff" => max_backoff: Duration = "5s", "The longest wait, unless the receiver asks for a longer one.";
+        "retry_on_http_429" => retry_on_http_429: bool = "true", "Try again what the receiver has no room for now.";
+        "sample_age_limit" => sample_age_limit: Delay = "6h", "Drop what could not be delivered for so long; 0 for no limit.";
+        "max_memory" => max_memory: Size = "32MiB", "The most that waits in memory; beyond it requests go to disk, or the oldest is dropped where there is none.";
+        "max_disk" => max_disk: Size = "1GiB", "The most that waits on disk; beyond it the oldest is dropped. 0 for nothing on disk.";
+        "spill_after" => spill_after: Delay = "5s", "How long a request waits in memory before it goes to disk; 0 for all of them at once.";
+        "fsync" => fsync: Syncing = "1s", "When the disk has to be sure of what was written: always (before a window counts as queued), never (when the kernel likes), or so often.";
+        unsupported: "capacity", "batch_send_deadline";
+    }
+
+    /// What holds for all exports.
+    ExportKeys<'n> "`export`" {
+        "queue_dir" => queue_dir: PathBuf = "", "Where what waits is kept on disk, a directory for each receiver; `--queue-dir`. If nothing is said /var/lib/observer/queue, if /var/lib/observer is there, else nothing goes to disk.";
+        "shutdown_grace" => shutdown_grace: Delay = "5s", "How long the agent delivers what it has after the signal to end; the rest is kept on disk; `--shutdown-grace`.";
     }
 
     /// What the agent may use.

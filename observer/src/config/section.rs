@@ -4,7 +4,10 @@ use std::{fmt, marker::PhantomData, net::SocketAddr, path::PathBuf, time::Durati
 
 use super::protocol::ScrapeProtocol;
 use super::{
-    duration, tls,
+    duration,
+    queue::Syncing,
+    remote_write::Message,
+    tls,
     yaml::{Fault, Node},
 };
 use crate::relabel::Action;
@@ -227,6 +230,8 @@ scalars! {
     ScrapeProtocol, "format", &expected_protocol(), ScrapeProtocol::parse;
     tls::Named, "version", "one of TLS10, TLS11, TLS12, TLS13", tls::Named::parse;
     Action, "action", &expected_action(), Action::parse;
+    Message, "message", "`prometheus.WriteRequest` or `io.prometheus.write.v2.Request`", Message::parse;
+    Syncing, "`always`, `never` or a duration", "`always`, `never` or a duration such as `1s`", Syncing::parse;
 }
 
 fn expected_protocol() -> String {

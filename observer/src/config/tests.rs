@@ -135,7 +135,7 @@ fn a_misspelt_key_is_an_error_that_names_the_right_one() {
     fails(&job("  relabel_config: []"), "4:3: unknown key `relabel_config`; did you mean `relabel_configs`?");
     fails(
         "zzz: 1",
-        "1:1: unknown key `zzz`; expected one of global, scrape_configs, scrape_config_files, aggregate, limits, server",
+        "1:1: unknown key `zzz`; expected one of global, scrape_configs, scrape_config_files, remote_write, export, aggregate, limits, server",
     );
     fails(
         "scrape_configs:\n- job_name: j\n  static_configs:\n  - target: [a]\n",
@@ -228,6 +228,7 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_eq!(error.to_string(), "cannot read `/nonexistent/observer.yml`");
 }
 
+mod export;
 mod own;
 mod prometheus;
 

@@ -13,6 +13,7 @@ mod encode;
 mod endpoint;
 mod pace;
 mod post;
+mod retry_after;
 mod send;
 mod status;
 
@@ -22,9 +23,12 @@ use bytes::Bytes;
 use observer_export::Protocol;
 
 pub(crate) use self::{
-    endpoint::{Endpoint, EndpointError, Endpoints, Sending},
+    encode::Factory,
+    endpoint::{Endpoint, EndpointError, Endpoints, Sending, queue_options},
+    retry_after::retry_after,
     status::{Failure, Status},
 };
+use crate::http::{ConnectError, PostError};
 
 /// The body of one request, and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +114,18 @@ pub(crate) trait Transport: Send + Sync + 'static {
     fn wanted(&self) -> Option<Protocol> {
         None
     }
+}
+
+/// What a request without an answer is counted as.
+pub(crate) const fn code(error: &PostError) -> Code {
+    Code::None(match error {
+        PostError::Login(_) => "login",
+        PostError::Connect(ConnectError::Tcp { .. }) => "connect",
+        PostError::Connect(_) | PostError::Tls { .. } | PostError::NoHttp2(_) => "tls",
+        PostError::Timeout(_) => "timeout",
+        PostError::Elsewhere(_) => "redirect",
+        _ => "closed",
+    })
 }
 
 impl Contents {

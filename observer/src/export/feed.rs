@@ -30,7 +30,6 @@ pub(crate) type Windows = Receiver<Arc<Window>>;
 
 impl Feed {
     /// A hand-off for one more export, called `name` in the counter of what it misses.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first export comes next"))]
     pub(crate) fn add(&mut self, name: &str, telemetry: &Telemetry) -> Windows {
         let (windows, receiver) = sync_channel(DEPTH);
         let lost = telemetry.export_windows_lost.with([name, "encoder_behind"]);

@@ -13,18 +13,19 @@ use observer_aggregate::window::Source;
 use tokio::task::spawn_blocking;
 
 use super::{
-    State, api,
+    State, api, exports,
     page::{self, Ask},
 };
 use crate::{bpf::Level, export::negotiate};
 
 /// What is there, with its methods. The only list of paths: what is not in it is 404, and counted together.
-const PATHS: [(&str, &str); 6] = [
+const PATHS: [(&str, &str); 7] = [
     ("/", "GET, HEAD"),
     ("/metrics", "GET, HEAD"),
     ("/live", "GET, HEAD"),
     ("/ready", "GET, HEAD"),
     ("/api/v1/targets", "GET, HEAD"),
+    ("/api/v1/status/exports", "GET, HEAD"),
     (LEVEL, "GET, HEAD, PUT"),
 ];
 const LEVEL: &str = "/api/v1/tcp/level";
@@ -36,6 +37,7 @@ observer
 /live               the agent runs
 /ready              the agent has closed a complete window
 /api/v1/targets     what is scraped, and how it goes
+/api/v1/status/exports  where windows are written to, what waits, and what went wrong last
 /api/v1/tcp/level   on the Unix socket: how much of each connection is watched
 ";
 
@@ -74,6 +76,7 @@ async fn dispatch(state: &Arc<State>, door: Door, path: &str, request: Request<I
         "/live" => plain(StatusCode::OK, "live\n"),
         "/ready" => ready(state),
         "/api/v1/targets" => targets(state, &request),
+        "/api/v1/status/exports" => respond(StatusCode::OK, JSON, exports::body(&(state.exports)())),
         LEVEL if door == Door::Unix => level(state, request).await,
         LEVEL => plain(StatusCode::FORBIDDEN, "only the Unix socket has the control\n"),
         _ => unreachable!("`{path}` is in `PATHS` and not here"),

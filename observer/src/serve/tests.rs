@@ -93,6 +93,7 @@ fn state() -> (watch::Sender<Arc<Window>>, Arc<State>) {
             let dropped = vec![Dropped { job, labels: Vec::new(), count: 0 }];
             TargetList { active: vec![Arc::new(active)], dropped }
         }),
+        Box::new(Vec::new),
         Box::new(Levels::default()),
         Vec::new(),
         Telemetry::new(),

@@ -71,8 +71,8 @@ fn a_variable_that_means_nothing_is_named() {
             ("OBSERVER_JOBS__NAME", "1"),
         ],
         &[
-            "environment variable `OBSERVER_JOBS__NAME`: has no meaning; keys are `OBSERVER_SECTION__KEY` with a section of global, limits, server",
-            "environment variable `OBSERVER_LISTENN`: has no meaning; keys are `OBSERVER_SECTION__KEY` with a section of global, limits, server",
+            "environment variable `OBSERVER_JOBS__NAME`: has no meaning; keys are `OBSERVER_SECTION__KEY` with a section of global, limits, server, export",
+            "environment variable `OBSERVER_LISTENN`: has no meaning; keys are `OBSERVER_SECTION__KEY` with a section of global, limits, server, export",
             "environment variable `OBSERVER_LIMITS__SERIE`: unknown key `serie`; did you mean `series`?",
         ],
     );

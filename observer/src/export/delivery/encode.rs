@@ -68,8 +68,6 @@ pub(super) struct Encoding {
     pub(super) barrier: Arc<Barrier>,
     pub(super) factory: Factory,
     pub(super) first: Protocol,
-    /// The longest that samples wait for company in their request.
-    pub(super) deadline: Duration,
     /// The end of the newest window that an earlier process has queued.
     pub(super) newest_ms: Option<i64>,
 }
@@ -80,7 +78,6 @@ impl Encoding {
         let mut protocol = self.first;
         let mut encoder = (self.factory)(protocol);
         self.status.speaks(protocol);
-        let mut waits_since = None;
         for window in windows {
             if let Some(other) = wanted().filter(|other| *other != protocol) {
                 encoder.flush(&mut |batch| self.push(batch));
@@ -93,18 +90,11 @@ impl Encoding {
                 self.counters.window_lost("clock");
                 continue;
             }
-            let end_ms = window.end_ms;
             encoder.window(&window, &mut |batch| self.push(batch));
             // The window goes back to its pool before anything else is done.
             drop(window);
-            let since = *waits_since.get_or_insert(end_ms);
-            // A window more would be too late.
-            if Duration::from_millis((end_ms - since).unsigned_abs() + 1000) >= self.deadline {
-                encoder.flush(&mut |batch| self.push(batch));
-                waits_since = None;
-            }
+            encoder.flush(&mut |batch| self.push(batch));
         }
-        encoder.flush(&mut |batch| self.push(batch));
     }
 
     /// Whether the window is behind those before it.

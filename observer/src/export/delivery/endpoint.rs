@@ -37,8 +37,6 @@ pub(crate) struct Sending {
     pub(crate) min_backoff: Duration,
     /// The last.
     pub(crate) max_backoff: Duration,
-    /// The longest that samples wait for company in their request.
-    pub(crate) deadline: Duration,
 }
 
 /// Why an endpoint cannot be served.
@@ -107,8 +105,7 @@ impl Endpoint {
         mut options: queue::Options,
         telemetry: &Arc<Telemetry>,
     ) -> Result<Self, EndpointError> {
-        let Sending { name, url, protocol, min_shards, max_shards, min_backoff, max_backoff, deadline } =
-            sending;
+        let Sending { name, url, protocol, min_shards, max_shards, min_backoff, max_backoff } = sending;
         let wake = Arc::new(Notify::new());
         let notify = Arc::clone(&wake);
         options.notify = Some(Arc::new(move || notify.notify_one()));
@@ -134,7 +131,6 @@ impl Endpoint {
             barrier: Arc::clone(&barrier),
             factory,
             first: *protocol,
-            deadline: *deadline,
             newest_ms: recovered.newest_end_ms,
         };
         let wanted = Arc::clone(&transport);
@@ -183,18 +179,19 @@ impl Endpoint {
         let stored = queue.store_all();
         let stats = queue.stats();
         counters.queue(&stats, clock::wall_ms());
-        let lost = stats.memory.samples + stats.memory.histograms;
         match stored {
             Err(error) => {
+                let lost = stats.memory.samples + stats.memory.histograms;
                 let reason = crate::bpf::chain(&error);
                 log::error!("export `{name}`: {lost} samples are lost with this process: {reason}");
             }
-            Ok(()) if lost > 0 => {
+            Ok(lost) if lost.entries > 0 => {
+                let lost = lost.samples + lost.histograms;
                 log::error!(
                     "export `{name}`: {lost} samples are lost with this process: it has no queue on disk"
                 );
             }
-            Ok(()) => log::info!("export `{name}`: {} samples wait on disk", stats.disk.samples),
+            Ok(_) => log::info!("export `{name}`: {} samples wait on disk", stats.disk.samples),
         }
     }
 }
@@ -246,10 +243,9 @@ fn tell(name: &str, recovered: &Recovered) {
     for (path, what) in set_aside {
         log::error!("export `{name}`: `{}` is set aside: {what}", path.display());
     }
-    if damage.gaps + damage.bodies > 0 {
+    if damage.gaps > 0 {
         log::error!(
-            "export `{name}`: the queue on disk is damaged: {} records, and {} bytes in {} places",
-            damage.bodies,
+            "export `{name}`: the queue on disk is damaged: {} bytes in {} places are lost",
             damage.gap_bytes,
             damage.gaps
         );

@@ -10,7 +10,7 @@ use observer_export::Protocol;
 use observer_queue::{Entry, Queue};
 use tokio::{
     sync::{Notify, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
@@ -61,6 +61,7 @@ impl<T: Transport> Sender<T> {
         let mut attempts: HashMap<u64, u32> = HashMap::new();
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticking = None;
         loop {
             while let Some(entry) = self.next(&requests, &busy) {
                 busy.insert(entry.lane);
@@ -80,7 +81,14 @@ impl<T: Transport> Sender<T> {
                 },
                 () = self.wake.notified() => {}
                 () = sleep_until(rested.into()) => {}
-                _ = second.tick() => self.tick(),
+                _ = second.tick() => {
+                    self.counters.queue(&self.queue.stats(), clock::wall_ms());
+                    // The disk may take longer than a second.
+                    if ticking.as_ref().is_none_or(JoinHandle::is_finished) {
+                        let queue = Arc::clone(&self.queue);
+                        ticking = Some(spawn_blocking(move || queue.tick()));
+                    }
+                }
                 _ = self.phase.changed() => {}
             }
             match *self.phase.borrow() {
@@ -91,7 +99,6 @@ impl<T: Transport> Sender<T> {
             }
         }
         requests.shutdown().await;
-        self.tick();
     }
 
     /// The next entry that may go now.
@@ -160,11 +167,5 @@ impl<T: Transport> Sender<T> {
     fn is_empty(&self) -> bool {
         let stats = self.queue.stats();
         stats.memory.entries + stats.disk.entries == 0
-    }
-
-    /// Once a second.
-    fn tick(&self) {
-        self.queue.tick();
-        self.counters.queue(&self.queue.stats(), clock::wall_ms());
     }
 }

@@ -9,11 +9,7 @@ use observer_aggregate::window::Window;
 use observer_export::{Batch, Encode};
 
 use super::*;
-use crate::{
-    clock,
-    export::{delivery::endpoint::queue_options, feed::Feed},
-    telemetry::Telemetry,
-};
+use crate::{clock, export::feed::Feed, telemetry::Telemetry};
 
 /// A request for each lane of a window: the body is `lane serial`, and it has as many samples as the serial says.
 struct Lanes(u16, Protocol);
@@ -116,7 +112,6 @@ impl Rig {
             max_shards: 4,
             min_backoff: Duration::from_millis(1),
             max_backoff: Duration::from_millis(4),
-            deadline: Duration::from_secs(1),
         };
         let mut feed = Feed::default();
         let windows = feed.add("e", &telemetry);

@@ -1,0 +1,282 @@
+//! Remote write: how an endpoint's windows are encoded, posted, and what its answers mean.
+
+mod judge;
+
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use observer_aggregate::window::Window;
+use observer_export::{
+    Batch, Encode, Protocol,
+    labels::{Labels, Relabel},
+    remote_write::{
+        Encoder, Options, Refusal, Version,
+        decode::{Piece, Request},
+    },
+};
+use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
+use self::judge::{Asked, Seen, judge};
+use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, code, retry_after};
+use crate::{
+    clock,
+    config::{Message, RemoteWrite},
+    http::{self, PostError, PostSettings, Poster, Versions},
+    relabel::{LabelSet, Rules, Scratch},
+    telemetry::{Telemetry, set_count},
+};
+
+const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
+const RETRY_ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
+const SNAPPY: HeaderValue = HeaderValue::from_static("snappy");
+
+/// How much of an answer's body is kept: its message.
+const MESSAGE_BYTES: usize = 2048;
+
+/// The most that a queued request takes when it is read again; the encoder makes none that is as large.
+const BODY_BYTES: usize = 64 << 20;
+
+/// Posts to one receiver.
+pub(crate) struct Receiver {
+    poster: Poster,
+    url: String,
+    negotiates: bool,
+    retry_429: bool,
+    /// What the receiver speaks: 0 nobody knows, else the version.
+    speaks: AtomicU8,
+}
+
+impl Receiver {
+    /// # Errors
+    ///
+    /// If the login or TLS of the configuration cannot be used.
+    pub(crate) fn new(config: &RemoteWrite) -> Result<Self, PostError> {
+        let poster = Poster::new(&PostSettings {
+            url: config.url.clone(),
+            client: config.client.clone(),
+            headers: config.headers.clone(),
+            timeout: config.timeout,
+            versions: Versions::of(&config.client),
+            connections: config.queue.max_shards,
+            answer_bytes: MESSAGE_BYTES,
+        })?;
+        Ok(Self {
+            poster,
+            url: config.url.to_string(),
+            negotiates: config.message == Message::Negotiated,
+            retry_429: config.queue.retry_429,
+            speaks: AtomicU8::new(0),
+        })
+    }
+
+    /// The body in what the receiver speaks.
+    fn body(&self, parcel: &Parcel) -> Option<(Protocol, Bytes)> {
+        if parcel.protocol == Protocol::RemoteWrite2 && self.speaks.load(Relaxed) == 1 {
+            let request = Request::read(Version::V2, &parcel.body, BODY_BYTES).ok()?;
+            return Some((Protocol::RemoteWrite1, request.to_version_1().ok()?.body.into()));
+        }
+        Some((parcel.protocol, parcel.body.clone()))
+    }
+
+    fn judge(&self, protocol: Protocol, contents: Contents, answer: &http::Answer) -> Verdict {
+        let written = written(|name| answer.field(name));
+        if protocol == Protocol::RemoteWrite2 && written.is_some() {
+            // Once it is taken for a receiver of 1.0, that stays.
+            let _known = self.speaks.compare_exchange(0, 2, Relaxed, Relaxed);
+        }
+        let asked = Asked {
+            protocol,
+            contents,
+            confirmed: self.speaks.load(Relaxed) == 2,
+            negotiates: self.negotiates,
+            retry_429: self.retry_429,
+        };
+        let message = String::from_utf8_lossy(&answer.body);
+        let after = answer.field("retry-after").and_then(|text| retry_after(text, clock::wall_ms()));
+        let seen = Seen { status: answer.status.as_u16(), written, message: &message, retry_after: after };
+        let verdict = judge(&asked, &seen);
+        if verdict == Verdict::Otherwise {
+            log::info!("`{}` answers 2.0 with status {}: it gets 1.0", self.url, answer.status);
+            self.speaks.store(1, Relaxed);
+        }
+        verdict
+    }
+}
+
+impl Transport for Receiver {
+    async fn post(&self, parcel: &Parcel) -> Answer {
+        let Some((protocol, body)) = self.body(parcel) else {
+            let message = "a queued request cannot be read as one of version 2.0".to_owned();
+            let verdict = Verdict::Refused { cause: "unreadable", message, halve: false };
+            return Answer { code: Code::None("unreadable"), verdict };
+        };
+        let (content_type, version) = match protocol {
+            Protocol::RemoteWrite2 => {
+                ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0")
+            }
+            _ => ("application/x-protobuf", "0.1.0"),
+        };
+        let mut headers = vec![
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (CONTENT_ENCODING, SNAPPY),
+            (VERSION, HeaderValue::from_static(version)),
+        ];
+        if parcel.attempt > 0 {
+            headers.push((RETRY_ATTEMPT, parcel.attempt.into()));
+        }
+        match self.poster.post(&headers, body).await {
+            Ok(answer) => Answer {
+                code: Code::Status(answer.status.as_u16()),
+                verdict: self.judge(protocol, parcel.contents, &answer),
+            },
+            Err(error) => Answer {
+                code: code(&error),
+                verdict: Verdict::Later { message: http::chain(&error), after: None },
+            },
+        }
+    }
+
+    fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
+        let version = match parcel.protocol {
+            Protocol::RemoteWrite2 => Version::V2,
+            Protocol::RemoteWrite1 => Version::V1,
+            Protocol::Otlp => return None,
+        };
+        let (first, second) = Request::read(version, &parcel.body, BODY_BYTES).ok()?.split()?;
+        Some([first, second].map(|Piece { body, samples, histograms, exemplars, .. }| Parcel {
+            protocol: parcel.protocol,
+            body: body.into(),
+            contents: Contents {
+                samples: samples.into(),
+                histograms: histograms.into(),
+                exemplars: exemplars.into(),
+            },
+            attempt: parcel.attempt,
+        }))
+    }
+
+    fn wanted(&self) -> Option<Protocol> {
+        (self.speaks.load(Relaxed) == 1).then_some(Protocol::RemoteWrite1)
+    }
+}
+
+/// What makes the encoders of an endpoint.
+pub(crate) fn encoders(
+    config: &RemoteWrite,
+    external_labels: &[(String, String)],
+    telemetry: &Telemetry,
+) -> Factory {
+    let (config, external_labels) = (config.clone(), external_labels.to_vec());
+    let gauges = Gauges::new(&config.name, telemetry);
+    Box::new(move |protocol| {
+        let version = match protocol {
+            Protocol::RemoteWrite2 => Version::V2,
+            _ => Version::V1,
+        };
+        let relabel = (!config.relabel.is_empty())
+            .then(|| Box::new(Relabelling::new(config.relabel.clone())) as Box<dyn Relabel>);
+        let options = Options {
+            external_labels: external_labels.clone(),
+            relabel,
+            max_samples: config.queue.max_samples,
+            lanes: u16::try_from(config.queue.max_shards).unwrap_or(u16::MAX),
+            send_native: config.native,
+            metadata_interval_windows: config.metadata.map_or(0, |every| every.as_secs().max(1)),
+            ..Options::new(version)
+        };
+        Box::new(Told { encoder: Encoder::new(options), gauges: gauges.clone() })
+    })
+}
+
+/// What windows are encoded in at first.
+pub(crate) const fn first(config: &RemoteWrite) -> Protocol {
+    match config.message {
+        Message::Negotiated | Message::V2 => Protocol::RemoteWrite2,
+        Message::V1 => Protocol::RemoteWrite1,
+    }
+}
+
+/// An encoder that tells what it holds.
+struct Told {
+    encoder: Encoder,
+    gauges: Gauges,
+}
+
+#[derive(Clone)]
+struct Gauges {
+    series: Gauge,
+    memory: Gauge,
+    refused: [Counter; Refusal::ALL.len()],
+}
+
+impl Gauges {
+    fn new(name: &str, telemetry: &Telemetry) -> Self {
+        Self {
+            series: telemetry.export_series.with([name]),
+            memory: telemetry.export_encoder_memory.with([name]),
+            refused: Refusal::ALL.map(|cause| telemetry.export_series_refused.with([name, cause.as_str()])),
+        }
+    }
+}
+
+impl Encode for Told {
+    fn window(&mut self, window: &Window, out: &mut dyn FnMut(Batch<'_>)) {
+        let Self { encoder, gauges } = self;
+        encoder.window(window, out);
+        let totals = encoder.totals();
+        set_count(&gauges.series, totals.series);
+        set_count(&gauges.memory, totals.memory_bytes);
+        for (counter, refused) in gauges.refused.iter().zip(totals.refused) {
+            counter.inner().store(refused, Relaxed);
+        }
+    }
+
+    fn flush(&mut self, out: &mut dyn FnMut(Batch<'_>)) {
+        self.encoder.flush(out);
+    }
+}
+
+/// `write_relabel_configs`
+struct Relabelling {
+    rules: Rules,
+    labels: LabelSet,
+    scratch: Scratch,
+}
+
+impl Relabelling {
+    fn new(rules: Rules) -> Self {
+        Self { rules, labels: LabelSet::default(), scratch: Scratch::default() }
+    }
+}
+
+impl Relabel for Relabelling {
+    fn relabel(&mut self, labels: &mut Labels) -> bool {
+        let Self { rules, labels: set, scratch } = self;
+        set.clear();
+        for (name, value) in labels.iter() {
+            set.set(name, value);
+        }
+        let kept = rules.apply(set, scratch);
+        labels.clear();
+        for (name, value) in set.iter() {
+            labels.set(name, value);
+        }
+        kept
+    }
+}
+
+/// What a receiver of 2.0 says it has written: a header that is missing beside another means none.
+fn written<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Contents> {
+    let count = |kind: &str| {
+        field(&format!("x-prometheus-remote-write-{kind}-written")).and_then(|text| text.trim().parse().ok())
+    };
+    let (samples, histograms, exemplars) = (count("samples"), count("histograms"), count("exemplars"));
+    samples.or(histograms).or(exemplars)?;
+    let or_none = |count: Option<u64>| count.unwrap_or(0);
+    Some(Contents {
+        samples: or_none(samples),
+        histograms: or_none(histograms),
+        exemplars: or_none(exemplars),
+    })
+}

@@ -1,0 +1,189 @@
+//! Real stores that take remote write and can be asked what they have: Prometheus and VictoriaMetrics of today.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::{
+    daemon::{Daemon, free_address, scratch},
+    http,
+    written::{Samples, Written},
+};
+
+/// Which store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Prometheus, without room for samples out of order.
+    Prometheus,
+    /// VictoriaMetrics.
+    Victoria,
+}
+
+/// A store on a port of its own, with a directory of its own.
+pub struct Store {
+    kind: Kind,
+    process: Option<Daemon>,
+    program: PathBuf,
+    address: SocketAddr,
+    directory: PathBuf,
+}
+
+/// A program that `cargo xtask setup --tests` has unpacked. Where the tests must be complete, a missing one fails the test.
+#[track_caller]
+fn unpacked(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/peers/usr/bin").join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    let missing = format!("`{name}` is not there: `cargo xtask setup --tests` unpacks it");
+    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");
+    eprintln!("skipped: {missing}");
+    None
+}
+
+impl Store {
+    /// Starts one, if it is there.
+    #[track_caller]
+    #[must_use]
+    pub fn start(kind: Kind) -> Option<Self> {
+        let program = unpacked(match kind {
+            Kind::Prometheus => "prometheus",
+            Kind::Victoria => "victoria-metrics",
+        })?;
+        let directory = scratch("store");
+        fs::create_dir(&directory).expect("a temporary directory can be made");
+        fs::write(directory.join("empty.yml"), "").expect("a temporary file can be written");
+        let mut store = Self { kind, process: None, program, address: free_address(), directory };
+        store.run();
+        Some(store)
+    }
+
+    /// Where to write to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/api/v1/write", self.address)
+    }
+
+    /// Starts it again where it was.
+    #[track_caller]
+    pub fn run(&mut self) {
+        let mut command = Command::new(&self.program);
+        let data = self.directory.join("data");
+        match self.kind {
+            Kind::Prometheus => command
+                .arg(format!("--config.file={}", self.directory.join("empty.yml").display()))
+                .arg(format!("--storage.tsdb.path={}", data.display()))
+                .arg(format!("--web.listen-address={}", self.address))
+                .arg("--web.enable-remote-write-receiver"),
+            Kind::Victoria => command
+                .arg(format!("-storageDataPath={}", data.display()))
+                .arg(format!("-httpListenAddr={}", self.address))
+                .arg("-search.latencyOffset=1ms")
+                .arg("-retentionPeriod=1d"),
+        };
+        let mut process = Daemon::spawn(command);
+        let (address, path) = (self.address, self.ready_path());
+        process.wait_for_port(address);
+        process.wait_for("readiness", || (http::get(address, path, &[]).status == 200).then_some(()));
+        self.process = Some(process);
+    }
+
+    const fn ready_path(&self) -> &'static str {
+        match self.kind {
+            Kind::Prometheus => "/-/ready",
+            Kind::Victoria => "/health",
+        }
+    }
+
+    /// Ends it as a crash does. What it has taken is in its log.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Ends it as an operator does.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        crate::sys::kill(process.pid(), libc::SIGTERM).expect("it is our child");
+        process.end();
+    }
+
+    /// Every sample it has, but for the ends of series, which neither gives out.
+    #[track_caller]
+    #[must_use]
+    pub fn samples(&self) -> Written {
+        match self.kind {
+            Kind::Prometheus => self.of_prometheus(),
+            Kind::Victoria => self.of_victoria(),
+        }
+    }
+
+    fn of_prometheus(&self) -> Written {
+        // {__name__=~".+"}[1d]
+        let answer =
+            http::get(self.address, "/api/v1/query?query=%7B__name__%3D~%22.%2B%22%7D%5B1d%5D", &[]).text();
+        let value: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        let series = value["data"]["result"].as_array().unwrap_or_else(|| panic!("no matrix: {answer}"));
+        let sample = |pair: &Value| {
+            let ms = (pair[0].as_f64()? * 1000.0).round();
+            Some((ms as i64, pair[1].as_str()?.replace("Inf", "inf").parse::<f64>().ok()?.to_bits()))
+        };
+        let read = |series: &Value| {
+            let values = series["values"].as_array()?;
+            Some((labels(&series["metric"])?, values.iter().map(sample).collect::<Option<Samples>>()?))
+        };
+        series
+            .iter()
+            .filter(|series| series.get("values").is_some())
+            .map(|s| read(s).expect("samples"))
+            .collect()
+    }
+
+    fn of_victoria(&self) -> Written {
+        // What came last is not searched yet.
+        let flushed = http::get(self.address, "/internal/force_flush", &[]);
+        assert_eq!(flushed.status, 200, "{}", flushed.text());
+        let answer =
+            http::get(self.address, "/api/v1/export?match%5B%5D=%7B__name__%3D~%22.%2B%22%7D", &[]).text();
+        let mut written = Written::new();
+        for line in answer.lines() {
+            let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let (times, values) = (&value["timestamps"], &value["values"]);
+            let (times, values) = (times.as_array().expect("times"), values.as_array().expect("values"));
+            let number = |value: &Value| match value {
+                Value::String(text) => text.replace("Infinity", "inf").parse().ok(),
+                other => other.as_f64(),
+            };
+            let samples = times
+                .iter()
+                .zip(values)
+                .filter_map(|(time, value)| Some((time.as_i64()?, number(value)?.to_bits())));
+            written.entry(labels(&value["metric"]).expect("labels")).or_default().extend(samples);
+        }
+        written
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.process.as_ref().map_or_else(String::new, Daemon::said)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.process = None;
+        // What is left is temporary anyway.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn labels(metric: &Value) -> Option<BTreeMap<String, String>> {
+    metric.as_object()?.iter().map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
