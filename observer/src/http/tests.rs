@@ -1,6 +1,7 @@
 //! The client against servers on loopback, with certificates made here.
 
 use std::{
+    convert::Infallible,
     fs,
     io::Read as _,
     path::PathBuf,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::Incoming,
@@ -163,30 +164,41 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, htt
     }
 }
 
-async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+fn full(bytes: impl AsRef<[u8]>) -> BoxBody<Bytes, Infallible> {
+    Full::new(Bytes::copy_from_slice(bytes.as_ref())).boxed()
+}
+
+async fn answer(request: Request<Incoming>) -> hyper::Result<Response<BoxBody<Bytes, Infallible>>> {
     let (head, body) = request.into_parts();
     let body = String::from_utf8(body.collect().await?.to_bytes().to_vec()).unwrap();
     let version = if head.version == Version::HTTP_2 { 2 } else { 1 };
     let login = head.headers.get("authorization").map_or("", |value| value.to_str().unwrap());
     let text = format!("{version} {} {} {body} {login}", head.method, head.uri.path());
-    let mut response = Response::new(Full::new(Bytes::from(text.trim().to_owned())));
+    let mut response = Response::new(full(text.trim()));
     match head.uri.path() {
         "/metrics" => {
             let text = format!("http_version {version}\n# {}\n", "x".repeat(100_000));
-            *response.body_mut() = Full::new(Bytes::from(text));
+            *response.body_mut() = full(text);
         }
         "/gzip" => {
             let mut encoder = flate2::bufread::GzEncoder::new(&b"a 1\n"[..], flate2::Compression::fast());
             let mut compressed = Vec::new();
             encoder.read_to_end(&mut compressed).unwrap();
             response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-            *response.body_mut() = Full::new(Bytes::from(compressed));
+            *response.body_mut() = full(compressed);
         }
         "/targets" => {
             response.headers_mut().insert("content-type", "application/json".parse().unwrap());
-            *response.body_mut() = Full::new(Bytes::from(format!(r#"[{{"targets": ["h:{version}"]}}]"#)));
+            *response.body_mut() = full(format!(r#"[{{"targets": ["h:{version}"]}}]"#));
         }
-        "/large" => *response.body_mut() = Full::new(Bytes::from(vec![b'a'; 5000])),
+        "/large" => *response.body_mut() = full("a".repeat(5000)),
+        "/silence" => std::future::pending().await,
+        "/grpc" => {
+            let mut trailers = hyper::HeaderMap::new();
+            trailers.insert("grpc-status", "7".parse().unwrap());
+            let body = std::mem::replace(response.body_mut(), full(""));
+            *response.body_mut() = body.with_trailers(async { Some(Ok(trailers)) }).boxed();
+        }
         "/busy" => {
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             response.headers_mut().insert("retry-after", "7".parse().unwrap());
