@@ -22,7 +22,7 @@ pub struct Options {
     pub retry_after: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Called, outside any lock, when there may be something new to take.
+    /// Called after each push, outside any lock. Not after `give_back`: who gives back waits before another try.
     pub notify: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 

@@ -104,11 +104,7 @@ impl Queue {
 
     /// Takes an entry back that was not delivered. It is handed out again before all later ones. Whether it was handed out.
     pub fn give_back(&self, seq: u64) -> bool {
-        let known = self.lock().give_back(seq);
-        if known {
-            self.notify.call();
-        }
-        known
+        self.lock().give_back(seq)
     }
 
     /// Does what is due: drops what is too old, writes what has waited for too long, syncs, tries a failing disk again. To be
