@@ -120,6 +120,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
         Box::new(Remote(commands.clone())),
         config.global.external_labels,
         telemetry,
+        config.limits.page_bytes,
     ));
     let (stop_serving, stopping) = watch::channel(());
     let address = listener.local_addr().map_err(AgentError::Start)?;

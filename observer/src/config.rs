@@ -100,6 +100,8 @@ pub(crate) struct Limits {
     pub(crate) arena_bytes: Option<usize>,
     /// How many windows there are.
     pub(crate) windows: usize,
+    /// The memory for pages that are being read, in bytes.
+    pub(crate) page_bytes: usize,
 }
 
 impl Default for Limits {
@@ -110,6 +112,7 @@ impl Default for Limits {
             series_per_target: 200_000,
             arena_bytes: None,
             windows: 3,
+            page_bytes: 256 << 20,
         }
     }
 }
@@ -292,7 +295,7 @@ impl Limits {
 
     fn new(keys: &LimitKeys<'_>) -> Result<Self, Fault> {
         let mut limits = Self::default();
-        let LimitKeys { targets, series, series_per_target, arena_bytes, windows, .. } = keys;
+        let LimitKeys { targets, series, series_per_target, arena_bytes, windows, page_bytes, .. } = keys;
         for (limit, said) in [
             (&mut limits.targets, targets),
             (&mut limits.series, series),
@@ -303,6 +306,9 @@ impl Limits {
         }
         if let Some(At { value: Size(bytes), .. }) = arena_bytes {
             limits.arena_bytes = Some(*bytes);
+        }
+        if let Some(At { value: Size(bytes), .. }) = page_bytes {
+            limits.page_bytes = *bytes;
         }
         match windows {
             Some(at) if !(2..=64).contains(&at.value) => Err(at.node.fault("expected 2 to 64 windows")),

@@ -79,6 +79,7 @@ impl Default for Limits {
 }
 
 impl State {
+    /// `page_bytes` is the most that pages may hold in memory.
     pub(crate) fn new(
         windows: watch::Receiver<Arc<Window>>,
         targets: Box<dyn Fn() -> TargetList + Send + Sync>,
@@ -86,8 +87,10 @@ impl State {
         control: Box<dyn Control>,
         external_labels: Vec<(String, String)>,
         telemetry: Arc<Telemetry>,
+        page_bytes: usize,
     ) -> Self {
-        Self { windows, targets, exports, control, external_labels, telemetry, pages: Pages::default() }
+        let pages = Pages::new(page_bytes, &telemetry);
+        Self { windows, targets, exports, control, external_labels, telemetry, pages }
     }
 }
 

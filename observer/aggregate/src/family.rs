@@ -27,9 +27,10 @@ pub enum Kind {
 }
 
 /// What a sample's name has behind its family's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Suffix {
     /// The family's own name.
+    #[default]
     None,
     /// `_total`
     Total,

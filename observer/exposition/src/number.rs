@@ -166,7 +166,8 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: f64) {
         if value == 0.0 && value.is_sign_negative() {
             write!(out, "-0")
         } else {
-            write!(out, "{}", value as i64)
+            integer(out, value as i64);
+            Ok(())
         }
     } else if (1e-5..1e21).contains(&magnitude) {
         write!(out, "{value}")
@@ -174,6 +175,25 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: f64) {
         write!(out, "{value:e}")
     };
     written.expect("a Vec takes every write");
+}
+
+/// A whole number in decimal digits.
+fn integer(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    // The digits of 2^64, from the last to the first.
+    let (mut digits, mut from) = ([0; 20], 20);
+    let mut rest = value.unsigned_abs();
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[from..]);
 }
 
 #[cfg(test)]

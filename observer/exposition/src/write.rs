@@ -38,6 +38,14 @@ pub struct Header<'a> {
     pub unit: &'a str,
 }
 
+/// What stands before the labels in every line of samples that have one name.
+#[derive(Debug, Default)]
+pub struct Prefix {
+    text: Vec<u8>,
+    /// The name stands in the braces, so these are open.
+    quoted: bool,
+}
+
 /// Writes families one behind the other into a buffer.
 #[derive(Debug)]
 pub struct Writer<'b> {
@@ -104,22 +112,34 @@ impl<'b> Writer<'b> {
 
     /// Writes a sample. `labels` is a block without braces with its values escaped, empty for none.
     pub fn sample(&mut self, name: &str, suffix: &str, labels: &str, value: f64, timestamp_ms: Option<i64>) {
+        self.line(&self.prefix(name, suffix), labels, value, timestamp_ms);
+    }
+
+    /// What the lines of many samples of one name begin with, for [`Self::line`].
+    #[must_use]
+    pub fn prefix(&self, name: &str, suffix: &str) -> Prefix {
+        let mut prefix = Prefix::default();
+        let mut writer = Writer { out: &mut prefix.text, format: self.format, names: self.names };
         let legacy = name::is_legacy_name(name);
         if legacy || self.names == Names::Underscores {
-            self.plain_name(name, legacy);
-            self.out.extend_from_slice(suffix.as_bytes());
-            if !labels.is_empty() {
-                self.out.push(b'{');
-                self.labels(labels);
-                self.out.push(b'}');
-            }
+            writer.plain_name(name, legacy);
+            writer.out.extend_from_slice(suffix.as_bytes());
         } else {
-            self.out.push(b'{');
-            self.quoted_name(name, suffix);
-            if !labels.is_empty() {
-                self.out.push(b',');
-                self.labels(labels);
-            }
+            writer.out.push(b'{');
+            writer.quoted_name(name, suffix);
+            prefix.quoted = true;
+        }
+        prefix
+    }
+
+    /// As [`Self::sample`], for samples whose name is known.
+    pub fn line(&mut self, prefix: &Prefix, labels: &str, value: f64, timestamp_ms: Option<i64>) {
+        self.out.extend_from_slice(&prefix.text);
+        if !labels.is_empty() {
+            self.out.push(if prefix.quoted { b',' } else { b'{' });
+            self.labels(labels);
+        }
+        if prefix.quoted || !labels.is_empty() {
             self.out.push(b'}');
         }
         self.out.push(b' ');
@@ -206,6 +226,29 @@ impl<'b> Writer<'b> {
         };
         written.expect("a Vec takes every write");
     }
+}
+
+/// A metric's name as every reader understands it: each character outside the legacy alphabet becomes `_`.
+#[must_use]
+pub fn legacy_name(name: &str) -> Cow<'_, str> {
+    if name::is_legacy_name(name) { Cow::Borrowed(name) } else { Cow::Owned(replaced(name, name::name_part)) }
+}
+
+/// A label's name as every reader understands it.
+#[must_use]
+pub fn legacy_label(name: &str) -> Cow<'_, str> {
+    if name::is_legacy_label(name) {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(replaced(name, name::label_part))
+    }
+}
+
+fn replaced(name: &str, part: fn(u8) -> bool) -> String {
+    let mut out = Vec::with_capacity(name.len() + 1);
+    underscores(&mut out, name, part);
+    // Only characters of the alphabet are left.
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Writes the name with `_` for each character outside the alphabet, and before a digit at its start.

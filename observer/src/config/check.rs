@@ -95,6 +95,7 @@ struct Bounds {
     series_per_target: usize,
     arena_bytes: usize,
     windows: usize,
+    page_bytes: usize,
 }
 
 /// What the configuration comes to.
@@ -137,14 +138,14 @@ impl Said {
 impl Runs {
     fn new(config: &Config) -> Self {
         let Config { global, jobs, remote_write, export: _, aggregate, limits, server } = config;
-        let Limits { targets, series, series_per_target, arena_bytes: _, windows } = *limits;
+        let Limits { targets, series, series_per_target, arena_bytes: _, windows, page_bytes } = *limits;
         let arena_bytes = limits.arena();
         Self {
             jobs: jobs.iter().map(Scraped::new).collect(),
             remote_write: remote_write.iter().map(Written::new).collect(),
             aggregate: aggregate.iter().map(Rule::new).collect(),
             external_labels: global.external_labels.iter().cloned().collect(),
-            limits: Bounds { targets, series, series_per_target, arena_bytes, windows },
+            limits: Bounds { targets, series, series_per_target, arena_bytes, windows, page_bytes },
             listen: server.listen.to_string(),
         }
     }
@@ -239,11 +240,12 @@ impl Display for Report {
         if !external_labels.is_empty() {
             writeln!(f, "external labels {{{}}}", labels(external_labels))?;
         }
-        let Bounds { targets, series, series_per_target, arena_bytes, windows } = limits;
+        let Bounds { targets, series, series_per_target, arena_bytes, windows, page_bytes } = limits;
         writeln!(
             f,
-            "limits: {targets} targets, {series} series, {series_per_target} a target, {} MiB for them, {windows} windows",
-            arena_bytes >> 20
+            "limits: {targets} targets, {series} series, {series_per_target} a target, {} MiB for them, {windows} windows, {} MiB for pages",
+            arena_bytes >> 20,
+            page_bytes >> 20
         )?;
         for Scraped { name, interval, timeout, targets, files, servers } in jobs {
             writeln!(

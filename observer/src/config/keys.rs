@@ -261,6 +261,7 @@ sections! {
         "series_per_target" => series_per_target: usize = "200000", "The most series of a target; those beyond it are refused, and counted.";
         "arena_bytes" => arena_bytes: Size = "", "The most memory for scraped series, their values and what is known of bodies; series beyond it are refused, and counted. Half of the memory of the machine or of the agent's cgroup if nothing is said; `--arena-bytes`.";
         "windows" => windows: usize = "3", "Windows that go round, 2 to 64: one is filled, the others can be read; `--windows`.";
+        "page_bytes" => page_bytes: Size = "256MiB", "The memory for pages of `/metrics` that are being read; a request beyond it gets status 503.";
     }
 
     /// The agent's own HTTP server.

@@ -2,21 +2,50 @@
 
 use observer_exposition::{Format, Names};
 
+use super::prometheus::Form;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Encoding {
+    /// Not at all.
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+impl Encoding {
+    /// As `Content-Encoding` has it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
 /// The format with the highest q-value of those the client names, the first of equals. A client that names none of
 /// ours gets the text format, as from every Prometheus exporter.
-pub(crate) fn format(accept: &str) -> (Format, Names) {
-    let mut best = (0.0, (Format::Text, Names::Underscores));
+pub(crate) fn form(accept: &str) -> Form {
+    let mut best = (0.0, Form::Lines(Format::Text, Names::Underscores));
     for item in accept.split(',') {
-        let (media, mut params) = split(item);
-        let version = params.clone().find_map(|(name, value)| (name == "version").then_some(value));
-        let utf8 =
-            params.any(|(name, value)| name == "escaping" && value.eq_ignore_ascii_case("allow-utf-8"));
+        let (media, params) = split(item);
+        let param = |wanted| params.clone().find_map(|(name, value)| (name == wanted).then_some(value));
+        let version = param("version");
+        let is_metrics = param("proto").is_none_or(|proto| proto == "io.prometheus.client.MetricFamily")
+            && param("encoding").is_none_or(|encoding| encoding == "delimited");
+        let utf8 = params
+            .clone()
+            .any(|(name, value)| name == "escaping" && value.eq_ignore_ascii_case("allow-utf-8"));
         let names = if utf8 { Names::Quoted } else { Names::Underscores };
         let offer = match (&*media.to_ascii_lowercase(), version) {
-            ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => (Format::OpenMetrics, names),
-            ("text/plain", Some("1.0.0")) => (Format::Text, names),
+            ("application/vnd.google.protobuf", _) if is_metrics => Form::Protobuf,
+            ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => {
+                Form::Lines(Format::OpenMetrics, names)
+            }
+            ("text/plain", Some("1.0.0")) => Form::Lines(Format::Text, names),
             ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", _) => {
-                (Format::Text, Names::Underscores)
+                Form::Lines(Format::Text, Names::Underscores)
             }
             _ => continue,
         };
@@ -28,12 +57,21 @@ pub(crate) fn format(accept: &str) -> (Format, Names) {
     best.1
 }
 
-/// Whether the client takes a gzip body.
-pub(crate) fn gzip(accept_encoding: &str) -> bool {
+/// The encoding with the highest q-value. Of equals it is zstd, which costs the least, before gzip; a client that says nothing
+/// gets the body as it is.
+pub(crate) fn encoding(accept_encoding: &str) -> Encoding {
     let quality_of = |name: &str| {
         accept_encoding.split(',').find(|item| split(item).0.eq_ignore_ascii_case(name)).map(quality)
     };
-    quality_of("gzip").or_else(|| quality_of("*")).is_some_and(|q| q > 0.0)
+    let any = quality_of("*");
+    let mut best = (quality_of("identity").unwrap_or(0.0), Encoding::Identity);
+    for encoding in [Encoding::Gzip, Encoding::Zstd] {
+        let q = quality_of(encoding.as_str()).or(any).unwrap_or(0.0);
+        if q > 0.0 && q >= best.0 {
+            best = (q, encoding);
+        }
+    }
+    best.1
 }
 
 /// An item of such a header and its parameters.
@@ -57,8 +95,8 @@ fn quality(item: &str) -> f32 {
 mod tests {
     use super::*;
 
-    const TEXT: (Format, Names) = (Format::Text, Names::Underscores);
-    const OPENMETRICS: (Format, Names) = (Format::OpenMetrics, Names::Underscores);
+    const TEXT: Form = Form::Lines(Format::Text, Names::Underscores);
+    const OPENMETRICS: Form = Form::Lines(Format::OpenMetrics, Names::Underscores);
 
     #[test]
     fn the_highest_q_value_wins_and_the_first_of_equals() {
@@ -77,40 +115,52 @@ mod tests {
             ("application/openmetrics-text;q=0,*/*;q=0.1", TEXT),
             ("application/openmetrics-text;q=2,*/*;q=0.1", TEXT),
             (
-                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;q=0.5",
+                Form::Protobuf,
+            ),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text,text/plain;q=0.1",
                 TEXT,
             ),
+            ("application/vnd.google.protobuf;proto=another;encoding=delimited", TEXT),
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
                 OPENMETRICS,
             ),
         ] {
-            assert_eq!(format(accept), expected, "{accept}");
+            assert_eq!(form(accept), expected, "{accept}");
         }
     }
 
     #[test]
     fn quoted_names_are_for_those_who_ask() {
         let ask = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.2";
-        assert_eq!(format(ask), (Format::OpenMetrics, Names::Quoted));
-        assert_eq!(format("text/plain;version=1.0.0;escaping=allow-utf-8"), (Format::Text, Names::Quoted));
-        assert_eq!(format("text/plain;version=0.0.4;escaping=allow-utf-8"), TEXT);
-        assert_eq!(format("text/plain;version=1.0.0;escaping=underscores"), TEXT);
+        assert_eq!(form(ask), Form::Lines(Format::OpenMetrics, Names::Quoted));
+        let text = form("text/plain;version=1.0.0;escaping=allow-utf-8");
+        assert_eq!(text, Form::Lines(Format::Text, Names::Quoted));
+        assert_eq!(form("text/plain;version=0.0.4;escaping=allow-utf-8"), TEXT);
+        assert_eq!(form("text/plain;version=1.0.0;escaping=underscores"), TEXT);
     }
 
     #[test]
-    fn gzip_is_for_those_who_take_it() {
+    fn a_compressed_body_is_for_those_who_take_it() {
+        use Encoding::{Gzip, Identity, Zstd};
         for (accept, expected) in [
-            ("", false),
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip;q=0, *", false),
-            ("*", true),
-            ("*;q=0", false),
-            ("identity", false),
+            ("", Identity),
+            ("gzip", Gzip),
+            ("zstd", Zstd),
+            ("deflate, GZIP;q=0.5", Gzip),
+            ("gzip, zstd", Zstd),
+            ("gzip, zstd;q=0.9", Gzip),
+            ("gzip;q=0", Identity),
+            ("gzip;q=0, *", Zstd),
+            ("*", Zstd),
+            ("*;q=0", Identity),
+            ("identity", Identity),
+            ("identity, gzip;q=0.5", Identity),
+            ("identity;q=0.5, gzip", Gzip),
         ] {
-            assert_eq!(gzip(accept), expected, "{accept}");
+            assert_eq!(encoding(accept), expected, "{accept}");
         }
     }
 }

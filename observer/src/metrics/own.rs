@@ -58,7 +58,13 @@ rows! { AGENT_ROWS:
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
     SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), memory_limit (of all series), labels_too_long (64 KiB for all labels of a series); the last three are told when the series comes or is looked at again, not every second.";
     PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],
-        "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type).";
+        "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type), native (a native histogram without a classic form, on a page of text).";
+    PAGES = Counter "observer_pages", ["how"],
+        "Pages handed out: written (for that request), shared (with others who asked in the same way for the same window), refused (there was no memory for it).";
+    PAGE_BYTES = Counter "observer_page_bytes", ["encoding"], "Bytes of pages written, by encoding: identity, gzip, zstd.";
+    PAGE_SECONDS = Histogram "observer_page_seconds", ["step"], "Time spent on a page, by step: write, gzip, zstd.";
+    PAGE_HELD = Gauge "observer_page_held_bytes", [], "Memory of pages that somebody may still read.";
+    PAGE_HELD_LIMIT = Gauge "observer_page_held_limit_bytes", [], "How much there may be; beyond it a request gets status 503.";
     HTTP_CONNECTIONS_REFUSED = Counter "observer_http_connections_refused", [], "Connections to the agent's own HTTP server that were over its limit.";
     HTTP_REQUESTS = Counter "observer_http_requests", ["path", "code"], "Requests to the agent's own HTTP server.";
 }

@@ -14,9 +14,12 @@ use tokio::task::spawn_blocking;
 
 use super::{
     State, api, exports,
-    page::{self, Ask},
+    page::{self, Ask, PageError},
 };
-use crate::{bpf::Level, export::negotiate};
+use crate::{
+    bpf::Level,
+    export::negotiate::{self, Encoding},
+};
 
 /// What is there, with its methods. The only list of paths: what is not in it is 404, and counted together.
 const PATHS: [(&str, &str); 7] = [
@@ -103,14 +106,21 @@ async fn metrics(state: &Arc<State>, request: &Request<Incoming>) -> Answer {
     if sources.iter().all(|wanted| !wanted) {
         sources = [true; Source::ALL.len()];
     }
-    let (format, names) = negotiate::format(&joined(request, header::ACCEPT));
-    let gzip = negotiate::gzip(&joined(request, header::ACCEPT_ENCODING));
-    let Ok(body) = page::page(state, Ask { format, names, gzip, sources }).await else {
-        return plain(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written\n");
+    let form = negotiate::form(&joined(request, header::ACCEPT));
+    let encoding = negotiate::encoding(&joined(request, header::ACCEPT_ENCODING));
+    let body = match page::page(state, Ask { form, encoding, sources }).await {
+        Ok(body) => body,
+        Err(error) => {
+            let status = match error {
+                PageError::Full { .. } => StatusCode::SERVICE_UNAVAILABLE,
+                PageError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            return plain(status, format!("{error}\n"));
+        }
     };
-    let mut response = respond(StatusCode::OK, format.content_type(names), body);
-    if gzip {
-        response = with(response, header::CONTENT_ENCODING, "gzip");
+    let mut response = respond(StatusCode::OK, form.content_type(), body);
+    if encoding != Encoding::Identity {
+        response = with(response, header::CONTENT_ENCODING, encoding.as_str());
     }
     with(response, header::VARY, "Accept, Accept-Encoding")
 }

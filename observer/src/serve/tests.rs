@@ -23,9 +23,13 @@ use tokio::{
 use super::*;
 use crate::{
     config::Config,
+    export::{negotiate::Encoding, prometheus::Form},
     scrape::Targets,
     window::{Dropped, Health, TargetSnapshot, window_of},
 };
+
+/// Room for a few pages of a test.
+const PAGE_BYTES: usize = 1000;
 
 /// Long enough for a busy machine, never waited for.
 const LONG: Duration = Duration::from_secs(60);
@@ -97,6 +101,7 @@ fn state() -> (watch::Sender<Arc<Window>>, Arc<State>) {
         Box::new(Levels::default()),
         Vec::new(),
         Telemetry::new(),
+        PAGE_BYTES,
     );
     (windows, Arc::new(state))
 }
@@ -185,17 +190,68 @@ async fn the_page_is_that_of_the_current_window() {
 async fn a_page_is_written_once_a_window() {
     let (windows, state) = state();
     windows.send_replace(window(1.0));
-    let ask = page::Ask {
-        format: observer_exposition::Format::Text,
-        names: observer_exposition::Names::Underscores,
-        gzip: false,
-        sources: [true; Source::ALL.len()],
-    };
+    let ask = ask(Encoding::Identity);
     let first = page::page(&state, ask).await.unwrap();
     let second = page::page(&state, ask).await.unwrap();
     assert_eq!(first.as_ptr(), second.as_ptr());
     windows.send_replace(window(1.0));
     assert_ne!(page::page(&state, ask).await.unwrap().as_ptr(), first.as_ptr());
+    let pages = |how| state.telemetry.pages.with([how]).get();
+    assert_eq!((pages("written"), pages("shared"), pages("refused")), (2, 1, 0));
+}
+
+fn ask(encoding: Encoding) -> page::Ask {
+    let (format, names) = (observer_exposition::Format::Text, observer_exposition::Names::Underscores);
+    page::Ask { form: Form::Lines(format, names), encoding, sources: [true; Source::ALL.len()] }
+}
+
+#[tokio::test]
+async fn pages_are_given_back_when_their_last_reader_has_let_go() {
+    let (windows, state) = state();
+    windows.send_replace(window(1.0));
+    let held = || usize::try_from(state.telemetry.page_held.get()).unwrap();
+    let page = page::page(&state, ask(Encoding::Identity)).await.unwrap();
+    let compressed = page::page(&state, ask(Encoding::Gzip)).await.unwrap();
+    assert_eq!(held(), page.len() + compressed.len());
+    drop(compressed);
+    // Nobody asks for the next window's.
+    windows.send_replace(window(2.0));
+    timeout(LONG, async {
+        while held() > page.len() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the pages of the window before are given back");
+    drop(page);
+    assert_eq!(held(), 0);
+}
+
+#[tokio::test]
+async fn readers_of_old_pages_hold_so_much_and_no_more() {
+    let (windows, state) = state();
+    let mut readers = Vec::new();
+    let full = loop {
+        windows.send_replace(window(1.0));
+        match page::page(&state, ask(Encoding::Identity)).await {
+            Ok(page) => readers.push(page),
+            Err(error) => break error,
+        }
+        assert!(readers.len() <= PAGE_BYTES);
+    };
+    let (held, page) = (state.telemetry.page_held.get(), readers[0].len());
+    assert_eq!(held, i64::try_from(page * readers.len()).unwrap());
+    assert!(page * readers.len() <= PAGE_BYTES && page * (readers.len() + 1) > PAGE_BYTES);
+    assert_eq!(
+        full.to_string(),
+        format!(
+            "pages that are being read hold {held} bytes of the {PAGE_BYTES} of `limits.page_bytes`; ask again"
+        )
+    );
+    assert_eq!(state.telemetry.pages.with(["refused"]).get(), 1);
+    readers.pop();
+    windows.send_replace(window(1.0));
+    assert!(page::page(&state, ask(Encoding::Identity)).await.is_ok());
 }
 
 #[tokio::test]
@@ -212,6 +268,15 @@ async fn the_client_chooses_format_and_encoding() {
     let mut text = String::new();
     GzDecoder::new(&*page.body).read_to_string(&mut text).unwrap();
     assert_eq!(text, server.get("/metrics", "").await.text());
+    let page = server.get("/metrics", "accept-encoding: zstd, gzip;q=0.5\r\n").await;
+    assert!(page.head.contains("content-encoding: zstd\r\n"), "{}", page.head);
+    assert_eq!(zstd::bulk::decompress(&page.body, 1 << 20).unwrap(), text.as_bytes());
+    let protobuf =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let page = server.get("/metrics", &format!("accept: {protobuf}\r\n")).await;
+    assert!(page.head.contains("content-type: application/vnd.google.protobuf; proto="), "{}", page.head);
+    let families = observer_exposition::protobuf(&page.body).map(|family| family.unwrap().name);
+    assert_eq!(families.collect::<Vec<_>>(), ["k", "n", "s", "a"]);
 }
 
 #[tokio::test]

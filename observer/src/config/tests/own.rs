@@ -202,7 +202,7 @@ scrape_configs:
         report.to_string(),
         "listens on 127.0.0.1:9435\n\
          external labels {zone=\"a\"}\n\
-         limits: 100000 targets, 4000000 series, 200000 a target, 512 MiB for them, 3 windows\n\
+         limits: 100000 targets, 4000000 series, 200000 a target, 512 MiB for them, 3 windows, 256 MiB for pages\n\
          job `node`: every 5s, at most 5s, 1 static targets\n  \
          http://h:1/metrics {instance=\"h:1\", job=\"node\"}\n  \
          0 targets in t/*.yml\n  \

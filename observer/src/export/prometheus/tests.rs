@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
 use observer_aggregate::{
-    family::{Family, Sample},
+    family::{Family, Kind, Sample, Suffix},
     window::Source,
 };
+use observer_exposition as exposition;
 
 use super::*;
 use crate::window::window_of;
 
-fn family(name: &'static str, kind: Kind, samples: &[(Suffix, &str, f64)]) -> Family {
+pub(super) fn family(name: &'static str, kind: Kind, samples: &[(Suffix, &str, f64)]) -> Family {
     let samples = samples
         .iter()
         .map(|&(suffix, labels, value)| Sample {
@@ -25,16 +26,16 @@ fn family(name: &'static str, kind: Kind, samples: &[(Suffix, &str, f64)]) -> Fa
 fn written(families: &[Family], format: Format) -> (String, Dropped) {
     let each: Vec<_> = families.iter().map(|family| (Source::Node, vec![family.clone()])).collect();
     let window = window_of(0, each);
-    let page = Page::merge(window.views());
-    let mut out = Vec::new();
-    page.write(&mut out, format, Names::Underscores, &[]);
+    let views: Vec<_> = window.views().collect();
+    let (mut plan, mut out) = (Plan::default(), Vec::new());
+    let dropped = write(&mut plan, &views, &mut out, Form::Lines(format, Names::Underscores), &[]);
     let failed = match format {
         Format::Text => exposition::text(&out).find_map(Result::err),
         Format::OpenMetrics => exposition::openmetrics(&out).find_map(Result::err),
     };
     let text = String::from_utf8(out).unwrap();
     assert_eq!(failed, None, "{text}");
-    (text, page.dropped)
+    (text, dropped)
 }
 
 #[track_caller]
@@ -43,7 +44,7 @@ fn check(families: &[Family], text: &str, openmetrics: &str, dropped: Dropped) {
     assert_eq!(written(families, Format::OpenMetrics), (openmetrics.to_owned(), dropped));
 }
 
-const NONE: Dropped = Dropped { duplicate: 0, conflict: 0 };
+const NONE: Dropped = Dropped { duplicate: 0, conflict: 0, native: 0 };
 
 #[test]
 fn families_of_one_name_stand_together() {
@@ -108,7 +109,7 @@ fn a_histogram_under_a_taken_name_is_taken_apart() {
     // A histogram has no sample of its bare name, and no second family may have that name.
     let (text, dropped) = written(&[histogram, gauge], Format::Text);
     assert!(!text.contains("a 2"), "{text}");
-    assert_eq!(dropped, Dropped { duplicate: 0, conflict: 1 });
+    assert_eq!(dropped, Dropped { conflict: 1, ..NONE });
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn a_series_stands_once() {
     ];
     let (text, dropped) = written(&families, Format::Text);
     assert_eq!(text, "# HELP a Help.\n# TYPE a gauge\na{x=\"1\"} 1\na 4\n");
-    assert_eq!(dropped, Dropped { duplicate: 2, conflict: 0 });
+    assert_eq!(dropped, Dropped { duplicate: 2, ..NONE });
 }
 
 #[test]
@@ -155,7 +156,9 @@ fn external_labels_fill_what_is_free() {
     let mut out = Vec::new();
     let external = [("cluster".to_owned(), "c\"1".to_owned()), ("zone".to_owned(), "z".to_owned())];
     let window = window_of(0, vec![(Source::Node, families.to_vec())]);
-    Page::merge(window.views()).write(&mut out, Format::Text, Names::Underscores, &external);
+    let views: Vec<_> = window.views().collect();
+    let form = Form::Lines(Format::Text, Names::Underscores);
+    write(&mut Plan::default(), &views, &mut out, form, &external);
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "# HELP a Help.\n# TYPE a gauge\na{cluster=\"c\\\"1\",zone=\"z\"} 1\na{zone=\"own\",cluster=\"c\\\"1\"} 2\n"

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use observer_aggregate::{
+    family::Kind,
     native::CUSTOM_BUCKETS,
-    series::is_present,
+    series::{Block, is_present},
     window::{Pool, Source, Window},
 };
 use observer_export::wire;
@@ -11,6 +12,7 @@ use super::*;
 use crate::{
     allocations,
     config::{Dialect, Job, Settings, Target},
+    export::prometheus::{self, Form, Plan},
     relabel::{Action, RelabelConfig, Rules},
     scrape::{
         budget::Budget,
@@ -311,4 +313,30 @@ fn warm_bodies_allocate_nothing() {
         assert_eq!(window.map(|window| window.len()), Some(9 + 6));
     }
     assert_eq!(allocations::count() - before, 0);
+}
+
+/// What a page says is what is read of it.
+#[test]
+fn native_histograms_of_a_page_are_those_that_were_written() {
+    let mut fine = Native { schema: 3, count: 10.0, sum: 4.5, zero_threshold: 0.001, ..Native::default() };
+    fine.zero_count = 1.0;
+    fine.positive.push(-7, 4.0);
+    fine.positive.push(2, 3.0);
+    fine.negative.push(1, 2.0);
+    for (kind, gauge, float) in [(Kind::Histogram, false, false), (Kind::GaugeHistogram, true, true)] {
+        let wanted = Native { gauge, float, ..fine.clone() };
+        let mut block = Block::default();
+        let family = block.family("h", kind, "", "");
+        let slot = block.add(family, Suffix::Native, "x=\"1\"").unwrap();
+        block.set_native(slot, 10.0).clone_from(&wanted);
+        let mut window = Window::default();
+        window.begin(0, true);
+        window.take(Source::Kernel, &mut block);
+        let views: Vec<_> = window.views().collect();
+        let mut page = Vec::new();
+        prometheus::write(&mut Plan::default(), &views, &mut page, Form::Protobuf, &[]);
+        let mut core = core(native(), Rules::default());
+        decode(&mut core, &page);
+        assert_eq!(core.block.natives().map(|(_, native)| native).collect::<Vec<_>>(), [&wanted]);
+    }
 }
