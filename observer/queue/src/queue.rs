@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Queue {
     flow: Mutex<Flow>,
+    /// One sync at a time: each says that all before it is durable, and leaves out what another has begun with.
+    syncing: Mutex<()>,
     notify: Notify,
 }
 
@@ -66,7 +68,7 @@ impl Queue {
             // The flow remembers it, and what it can do without.
             Ok(()) | Err(_) => {
                 let recovered = flow.recovered();
-                Ok((Self { flow: Mutex::new(flow), notify }, recovered))
+                Ok((Self { flow: Mutex::new(flow), syncing: Mutex::new(()), notify }, recovered))
             }
         }
     }
@@ -133,6 +135,7 @@ impl Queue {
     }
 
     fn sync(&self, all: bool) -> Result<(), Failure> {
+        let _syncing = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let due = self.lock().due(all);
         let Some(due) = due else { return Ok(()) };
         // Without the lock: others go on while the disk is waited for.

@@ -4,6 +4,7 @@ mod faults;
 mod memory;
 mod model;
 mod sham;
+mod threads;
 
 use std::{
     sync::{
