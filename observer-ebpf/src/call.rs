@@ -16,8 +16,9 @@ use observer_abi::{
 
 use crate::{
     emit, filter,
-    kernel::{Sk, Untrusted, add, now_ns, read_kernel, read_owner},
+    kernel::{Sk, Untrusted, now_ns, read_kernel, read_owner},
     listen,
+    words::add,
 };
 
 /// A connect system call under way.

@@ -12,9 +12,10 @@ use observer_abi::{
 
 use crate::{
     call, emit, exchange, filter,
-    kernel::{Sk, TcpSk, add, clear, now_ns},
+    kernel::{Sk, TcpSk, now_ns},
     listen,
     socket::{self, SOCKETS, Socket},
+    words::{add, clear},
 };
 
 /// Which change this CPU has told last: of none while it is telling.

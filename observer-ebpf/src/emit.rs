@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use observer_abi::{filter::Control, record::RecordKind, totals::Totals};
 
-use crate::kernel::add;
+use crate::words::add;
 
 /// The ring; the agent sets its size.
 #[btf_map]

@@ -14,9 +14,10 @@ use observer_abi::{
 
 use crate::{
     emit,
-    kernel::{Sk, TcpSk, add, add32, now_ns, replace32},
+    kernel::{Sk, TcpSk, now_ns},
     place,
     socket::{self, EXCHANGES, Exchanges, SOCKETS, Socket, Sums},
+    words::{add, add32, replace32},
 };
 
 const CLIENT: u8 = Role::Client as u8;

@@ -13,8 +13,9 @@ use observer_abi::{
 
 use crate::{
     emit,
-    kernel::{PLAIN, Sk, SocketStorage, Task, add, add32, halves, now_ns, put_16, unknown, write_report},
+    kernel::{PLAIN, Sk, SocketStorage, Task, now_ns, write_report},
     socket::{self, SOCKETS, Socket},
+    words::{add, add32, halves, put_16, unknown},
 };
 
 /// Marks a listening socket for the sweep over them.

@@ -12,6 +12,7 @@ mod listen;
 mod place;
 mod socket;
 mod sweep;
+mod words;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, fentry, fexit, tracepoint},

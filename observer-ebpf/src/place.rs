@@ -9,8 +9,9 @@
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 
 use crate::{
-    kernel::{Sk, clear, now_ns, replace64},
+    kernel::{Sk, now_ns},
     socket::Exchanges,
+    words::{clear, replace64},
 };
 
 /// 1.5 MiB of kernel memory. A power of two.

@@ -12,8 +12,9 @@ use observer_abi::{
 
 use crate::{
     emit, filter,
-    kernel::{CLONED, PLAIN, Sk, SocketStorage, add, clear, now_ns, read_owner},
+    kernel::{CLONED, PLAIN, Sk, SocketStorage, now_ns, read_owner},
     listen, place,
+    words::{add, clear},
 };
 
 /// Whose the socket is, and what was reported of it. A connection made by a listening socket starts with a copy of the

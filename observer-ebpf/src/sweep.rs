@@ -9,9 +9,10 @@ use observer_abi::record::{Activity, Family, RecordKind, SLOTS, Slot, Slots};
 
 use crate::{
     emit, exchange,
-    kernel::{Sk, add, add32, copy, now_ns, replace32, write_report},
+    kernel::{Sk, now_ns, write_report},
     place,
     socket::{EXCHANGES, Exchanges, SOCKETS, Socket, Sums},
+    words::{add, add32, copy, replace32},
 };
 
 /// Sweeps without activity after which a socket gives its accumulators back.
