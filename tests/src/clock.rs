@@ -1,6 +1,7 @@
 //! The only module that reads a clock, and the only way to wait: for a condition, with a deadline.
 
 use std::{
+    cell::Cell,
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -22,6 +23,18 @@ pub(crate) fn wall() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
+thread_local! {
+    static PATIENT: Cell<Duration> = const { Cell::new(PATIENCE) };
+}
+
+/// Runs something in which [`wait`] waits for longer.
+pub fn with_patience<T>(patience: Duration, run: impl FnOnce() -> T) -> T {
+    let before = PATIENT.replace(patience);
+    let result = run();
+    PATIENT.set(before);
+    result
+}
+
 /// Asks `ready` until it gives a value, or says so when [`PATIENCE`] ran out.
 pub fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
     let start = now();
@@ -29,7 +42,7 @@ pub fn wait<T>(mut ready: impl FnMut() -> Option<T>) -> Option<T> {
         if let Some(value) = ready() {
             return Some(value);
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > PATIENT.get() {
             return None;
         }
         thread::sleep(Duration::from_millis(5));
@@ -43,4 +56,9 @@ pub fn wait_for<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
         Some(value) => value,
         None => panic!("waited {PATIENCE:?} in vain for {what}"),
     }
+}
+
+/// Lets time go by, where the moment is what a test is about.
+pub fn pause(time: Duration) {
+    thread::sleep(time);
 }

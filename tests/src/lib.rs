@@ -3,6 +3,7 @@
 mod binaries;
 pub mod cgroup;
 pub mod clock;
+pub mod config;
 pub mod counters;
 pub mod daemon;
 mod delay;

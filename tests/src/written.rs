@@ -140,3 +140,30 @@ pub fn only<'w>(written: &'w Written, name: &str) -> &'w Samples {
     assert!(of.next().is_none(), "several `{name}`");
     samples
 }
+
+/// What each process of an agent has told of its windows, in the order of time: how many it had closed, by their ends. No window is
+/// there twice with two values, none is left out, and each process begins with its first.
+#[track_caller]
+#[must_use]
+pub fn windows(written: &Written) -> Vec<Vec<i64>> {
+    let mut samples = only(written, "observer_windows_total").clone();
+    // The end of the process before, if somebody told it, is no window.
+    samples.retain(|(_, bits)| *bits != STALE);
+    samples.sort_unstable();
+    // What a receiver has taken and not confirmed comes again.
+    samples.dedup();
+    let mut runs: Vec<Vec<i64>> = Vec::new();
+    let mut before = i64::MIN;
+    for (time, bits) in samples {
+        assert!(time > before, "two values at {time}");
+        before = time;
+        let count = f64::from_bits(bits) as usize;
+        if count == 1 {
+            runs.push(Vec::new());
+        }
+        let run = runs.last_mut().unwrap_or_else(|| panic!("window {count} is the first there is"));
+        run.push(time);
+        assert_eq!(run.len(), count, "windows are missing before {time}");
+    }
+    runs
+}

@@ -19,7 +19,7 @@ pub(crate) fn run(tests: bool) -> Result<()> {
     Ok(())
 }
 
-/// What the build needs, and the peers that `bench/` measures.
+/// What the build needs, and the peers that `bench/` measures. Those that tests need too come with them.
 pub(crate) fn bench() -> Result<()> {
     run(false)?;
     peers::unpack_newest()

@@ -33,11 +33,12 @@ pub(crate) fn install() -> Result<()> {
     for (reason, packages) in PACKAGES {
         apt::install(reason, packages)?;
     }
+    unpack_newest()?;
     install_python()?;
     install_root_tree()
 }
 
-/// The scrapers that people run today. They are years newer than this Debian's, and their libraries are here.
+/// The scrapers and stores that people run today. They are years newer than this Debian's, and their libraries are here.
 pub(crate) fn unpack_newest() -> Result<()> {
     const NEWEST: [(&str, &str); 2] = [("victoria-metrics", "vmagent"), ("prometheus", "prometheus")];
     let dir = workspace::tools().join("peers");
@@ -46,7 +47,7 @@ pub(crate) fn unpack_newest() -> Result<()> {
         return Ok(());
     }
     eprintln!(
-        "setup: unpacking the scrapers of Debian sid into .tools/peers: the benchmarks run them beside ours"
+        "setup: unpacking Prometheus and VictoriaMetrics of Debian sid into .tools/peers: the tests write to them, the benchmarks run them beside ours"
     );
     let apt = Apt::new("sid", dir.join("apt"))?;
     NEWEST.iter().try_for_each(|(package, _)| apt.unpack(package, &dir))

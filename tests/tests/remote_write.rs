@@ -1,0 +1,206 @@
+//! Remote write against a receiver that does everything receivers do.
+
+use observer_tests::{
+    config::Config,
+    observer::Agent,
+    privileges::Privileges,
+    receiver::{Receiver, Reply, Request},
+    written::{self, windows},
+};
+
+/// An agent that writes there, with lines of YAML for the endpoint.
+#[track_caller]
+fn agent(receiver: &Receiver, lines: &str) -> (Agent, Config) {
+    let config = Config::new(&format!("remote_write: [{{name: e, url: '{}', {lines}}}]\n", receiver.url()));
+    let agent = Agent::start(Privileges::Root, &["--config", config.path(), "--no-tcp", "--no-node"]);
+    (agent, config)
+}
+
+/// How many windows the receiver has taken.
+fn taken(requests: &[Request]) -> usize {
+    requests.iter().filter(|request| request.taken).count()
+}
+
+/// Ends the agent well, and finds each of its windows at the receiver.
+#[track_caller]
+fn all_there(agent: Agent, receiver: &Receiver, least: usize) {
+    let (code, said) = agent.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let runs = windows(&receiver.taken());
+    assert!(runs.len() == 1 && runs[0].len() >= least, "{runs:?}\n{said}");
+}
+
+#[test]
+fn requests_are_those_of_version_2() {
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    let agent = Agent::start(Privileges::Root, &["--remote-write", &receiver.url(), "--no-tcp", "--no-node"]);
+    receiver.wait_for("three windows", |requests| taken(requests) >= 3);
+    for request in receiver.requests() {
+        for (name, expected) in [
+            ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+            ("content-encoding", "snappy"),
+            ("x-prometheus-remote-write-version", "2.0.0"),
+            ("retry-attempt", ""),
+        ] {
+            assert_eq!(request.field(name), expected, "{name}");
+        }
+        assert!(request.field("user-agent").starts_with("observer/"), "{:?}", request.head);
+    }
+    all_there(agent, &receiver, 3);
+}
+
+#[test]
+fn requests_are_those_of_version_1_where_that_is_chosen() {
+    let receiver = Receiver::start(|_, _| Reply::TakeSilently);
+    let (agent, _config) = agent(&receiver, "protobuf_message: prometheus.WriteRequest, headers: {X-Org: o}");
+    receiver.wait_for("three windows", |requests| taken(requests) >= 3);
+    for request in receiver.requests() {
+        for (name, expected) in [
+            ("content-type", "application/x-protobuf"),
+            ("content-encoding", "snappy"),
+            ("x-prometheus-remote-write-version", "0.1.0"),
+            ("x-org", "o"),
+        ] {
+            assert_eq!(request.field(name), expected, "{name}");
+        }
+    }
+    all_there(agent, &receiver, 3);
+}
+
+/// What was queued in version 2 is not lost with it.
+#[test]
+fn a_receiver_that_refuses_version_2_gets_every_window_in_version_1() {
+    let receiver = Receiver::start(|request, _| match request.version {
+        2 => Reply::Status(415, Vec::new(), "what is this?"),
+        _ => Reply::TakeSilently,
+    });
+    let (agent, _config) = agent(&receiver, "");
+    receiver.wait_for("three windows", |requests| taken(requests) >= 3);
+    all_there(agent, &receiver, 3);
+    assert_eq!(receiver.requests().iter().filter(|request| request.version == 2).count(), 1);
+}
+
+#[test]
+fn a_receiver_that_does_not_notice_version_2_gets_every_window_in_version_1() {
+    // It finds nothing of version 1 in it, and says that all is well.
+    let receiver = Receiver::start(|request, _| match request.version {
+        2 => Reply::Status(204, Vec::new(), ""),
+        _ => Reply::TakeSilently,
+    });
+    let (agent, _config) = agent(&receiver, "");
+    receiver.wait_for("three windows", |requests| taken(requests) >= 3);
+    all_there(agent, &receiver, 3);
+}
+
+#[test]
+fn failures_of_all_kinds_cost_no_window() {
+    let after = |seconds: &str| vec![format!("Retry-After: {seconds}")];
+    let receiver = Receiver::start(move |_, before| match before {
+        0 => Reply::Status(500, Vec::new(), "not now"),
+        2 => Reply::Close,
+        3 => Reply::Status(503, after("1"), "busy"),
+        5 => Reply::CloseWithin,
+        6 => Reply::Hang,
+        7 => Reply::Status(429, after("1"), "too much"),
+        8 => Reply::Status(429, after("Sun, 06 Nov 1994 08:49:37 GMT"), "too much"),
+        _ => Reply::Take,
+    });
+    let (agent, _config) = agent(&receiver, "remote_timeout: 1s");
+    receiver.wait_for("eight windows", |requests| taken(requests) >= 8);
+    let again: Vec<String> =
+        receiver.requests().iter().map(|request| request.field("retry-attempt").to_owned()).collect();
+    assert_eq!(again[..2], ["", "1"], "{again:?}");
+    let page = agent.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) == 0.0);
+    for code in ["500", "503", "429", "timeout", "closed"] {
+        assert!(
+            page.sum("observer_export_requests_total", &[("code", code)]) >= 1.0,
+            "{code}: {}",
+            page.text
+        );
+    }
+    assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), 0.0, "{}", page.text);
+    all_there(agent, &receiver, 8);
+}
+
+/// As Prometheus does with version 1, the receiver takes nothing of a request that has a series it does not want.
+#[test]
+fn one_series_that_is_refused_does_not_take_the_others_along() {
+    let is_bad =
+        |request: &Request| request.written.keys().any(|labels| labels["__name__"] == "observer_build_info");
+    let receiver = Receiver::start(move |request, _| match is_bad(request) {
+        true => Reply::Status(400, Vec::new(), "out of order sample"),
+        false => Reply::TakeSilently,
+    });
+    let (agent, _config) = agent(&receiver, "protobuf_message: prometheus.WriteRequest");
+    let page = agent.page_with(|page| page.sum("observer_export_dropped_samples_total", &[]) >= 3.0);
+    let dropped = page.sum("observer_export_dropped_samples_total", &[("cause", "status_400")]);
+    assert!(dropped >= 3.0, "{}", page.text);
+    all_there(agent, &receiver, 3);
+    let alone =
+        receiver.requests().iter().filter(|request| is_bad(request) && request.samples() == 1).count();
+    assert!(dropped <= alone as f64, "{dropped} samples are counted as dropped, and {alone} were refused");
+    // All but the one.
+    let others = receiver.taken();
+    assert!(others.keys().all(|labels| labels["__name__"] != "observer_build_info"));
+    assert!(others.keys().any(|labels| labels["__name__"] == "process_threads"));
+}
+
+#[test]
+fn a_receiver_that_is_slow_gets_every_window() {
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    receiver.slow(10_000);
+    let (agent, _config) = agent(&receiver, "");
+    receiver.wait_for("five windows", |requests| taken(requests) >= 5);
+    let page = agent.page();
+    assert_eq!(page.sum("observer_export_windows_lost_total", &[]), 0.0, "{}", page.text);
+    assert_eq!(page.sum("observer_pool_misses_total", &[]), 0.0, "{}", page.text);
+    all_there(agent, &receiver, 5);
+}
+
+#[test]
+fn an_outage_is_made_up_for_and_told() {
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    let (agent, _config) = agent(&receiver, "");
+    receiver.wait_for("two windows", |requests| taken(requests) >= 2);
+    receiver.close();
+    let page = agent.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) >= 3.0);
+    assert!(page.sum("observer_export_requests_total", &[("code", "connect")]) >= 1.0, "{}", page.text);
+    let status = observer_tests::http::get_unix(agent.socket(), "/api/v1/status/exports").text();
+    assert!(status.contains(r#""state":"retrying""#) && status.contains("cannot connect"), "{status}");
+    receiver.open();
+    let page = agent.page_with(|page| page.sum("observer_export_queue_samples", &[]) == 0.0);
+    assert_eq!(page.sum("observer_export_queue_samples", &[]), 0.0, "{}", page.text);
+    all_there(agent, &receiver, 5);
+}
+
+/// Each process of the agent begins with its first window, and what the one before could not deliver comes before it.
+#[test]
+fn a_restart_leaves_no_gap() {
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    let queue = observer_tests::config::Directory::new();
+    let url = receiver.url();
+    let args = ["--remote-write", &*url, "--queue-dir", queue.path(), "--shutdown-grace", "1s"];
+    let start = || Agent::start(Privileges::Root, &[&args[..], &["--no-tcp", "--no-node"]].concat());
+    let first = start();
+    receiver.wait_for("a window", |requests| taken(requests) >= 1);
+    receiver.close();
+    let page = first.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) >= 2.0);
+    let closed = page.sum("observer_windows_total", &[]) as usize;
+    let (code, said) = first.stop();
+    assert_eq!(code, Some(0), "{said}");
+    receiver.open();
+    let second = start();
+    receiver.wait_for("both", |_| true);
+    let page = second.page_with(|page| {
+        page.sum("observer_windows_total", &[]) >= 3.0
+            && page.sum("observer_export_queue_samples", &[]) == 0.0
+    });
+    assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), 0.0, "{}", page.text);
+    let (code, said) = second.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let runs = windows(&receiver.taken());
+    // The last window of the first is the one that its end closed.
+    assert!(runs.len() == 2 && runs[0].len() > closed && runs[1].len() >= 3, "{runs:?} {closed}");
+    let samples = written::only(&receiver.taken(), "observer_windows_total").clone();
+    assert!(samples.is_sorted(), "out of order: {samples:?}");
+}

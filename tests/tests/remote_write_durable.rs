@@ -1,0 +1,118 @@
+//! What waits for a receiver outlives the agent, and a disk that fails costs nothing that memory can hold.
+
+use std::{collections::hash_map::RandomState, hash::BuildHasher as _, process::Command, time::Duration};
+
+use observer_tests::{
+    clock,
+    config::{Config, Directory},
+    daemon::{self, Daemon},
+    http,
+    observer::{self, Agent},
+    page::Page,
+    privileges::Privileges,
+    receiver::{Receiver, Reply, Request},
+    written::windows,
+};
+
+/// Everything goes to disk at once.
+fn config(receiver: &Receiver, queue: &Directory) -> Config {
+    Config::new(&format!(
+        "remote_write: [{{name: e, url: '{}', queue_config: {{spill_after: 0s, fsync: 1s, max_backoff: 200ms}}}}]\n\
+         export: {{queue_dir: '{}', shutdown_grace: 10s}}\n",
+        receiver.url(),
+        queue.path()
+    ))
+}
+
+#[track_caller]
+fn start(config: &Config) -> Agent {
+    Agent::start(Privileges::Root, &["--config", config.path(), "--no-tcp", "--no-node"])
+}
+
+fn durable_ms(page: &Page) -> i64 {
+    (page.sum("observer_export_durable_timestamp_seconds", &[]) * 1000.0) as i64
+}
+
+/// Kills the agent at some moment of an outage, again and again. Each time it starts anew, what it had reported as durable comes.
+#[track_caller]
+fn killed(times: u32) {
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    let queue = Directory::new();
+    let config = config(&receiver, &queue);
+    let random = RandomState::new();
+    let mut durable = 0;
+    for round in 0..times {
+        receiver.close();
+        let mut agent = start(&config);
+        let more = clock::wait(|| Some(durable_ms(&agent.page())).filter(|ms| *ms > durable));
+        durable =
+            more.unwrap_or_else(|| panic!("round {round}: nothing becomes durable: {}", agent.stderr()));
+        // Some moment of the next second.
+        clock::pause(Duration::from_millis(random.hash_one(round) % 1000));
+        durable = durable.max(durable_ms(&agent.page()));
+        agent.signal(libc::SIGKILL);
+        let _ = agent.end();
+        receiver.open();
+    }
+    let last = start(&config);
+    receiver.wait_for("windows of the last", |requests| {
+        requests.iter().any(|request| ends(request).any(|end| end > durable))
+    });
+    let page = last.page_with(|page| page.sum("observer_export_queue_samples", &[]) == 0.0);
+    assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), 0.0, "{}", page.text);
+    let (code, said) = last.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let runs = windows(&receiver.taken());
+    assert_eq!(runs.len() as u32, times + 1, "{runs:?}");
+    assert!(runs[runs.len() - 2].last().is_some_and(|end| *end >= durable), "{durable} {runs:?}");
+}
+
+fn ends(request: &Request) -> impl Iterator<Item = i64> {
+    request.written.values().flatten().map(|(time, _)| *time)
+}
+
+#[test]
+fn what_was_durable_is_there_after_a_kill() {
+    killed(3);
+}
+
+/// Minutes. `cargo xtask delivery` runs it.
+#[test]
+#[ignore = "takes minutes"]
+fn what_was_durable_is_there_after_fifty_kills() {
+    clock::with_patience(Duration::from_secs(120), || killed(50));
+}
+
+/// An outage with a disk of its own that is far too small: memory takes what it does not.
+#[test]
+fn a_full_disk_costs_no_window() {
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    let queue = Directory::new();
+    let config = config(&receiver, &queue);
+    let address = daemon::free_address();
+    receiver.close();
+    // The mount is gone with the process.
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=64k none \"$0\" && exec \"$@\"")
+        .arg(queue.path())
+        .arg(observer::binary())
+        .args(["run", "--config", config.path(), "--no-tcp", "--no-node", "--listen", &address.to_string()]);
+    let mut agent = Daemon::spawn(command);
+    agent.wait_for_port(address);
+    let page = || Page::parse(&http::get(address, "/metrics", &[]).text());
+    let failing = |page: &Page| page.sum("observer_export_disk_failing", &[]) == 1.0;
+    let full = agent.wait_for("a full disk", || Some(page()).filter(failing));
+    assert!(full.sum("observer_export_disk_errors_total", &[]) >= 1.0, "{}", full.text);
+    let closed = full.sum("observer_windows_total", &[]);
+    agent.wait_for("more windows", || {
+        Some(page()).filter(|page| page.sum("observer_windows_total", &[]) >= closed + 3.0)
+    });
+    receiver.open();
+    let empty = |page: &Page| page.sum("observer_export_queue_samples", &[]) == 0.0;
+    let page = agent.wait_for("delivery", || Some(page()).filter(empty));
+    assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), 0.0, "{}", page.text);
+    let runs = windows(&receiver.taken());
+    assert!(runs.len() == 1 && runs[0].len() >= closed as usize + 3, "{closed} {runs:?}");
+}

@@ -1,0 +1,110 @@
+//! Remote write into real stores: each sample that was sent is there once, with its time and value.
+
+use observer_tests::{
+    clock,
+    observer::Agent,
+    privileges::Privileges,
+    receiver::{Receiver, Reply},
+    store::{Kind, Store},
+    written::{STALE, Written},
+};
+
+/// Without the ends of series, which stores do not give out, in the order of time.
+fn comparable(mut written: Written) -> Written {
+    for samples in written.values_mut() {
+        samples.retain(|(_, bits)| *bits != STALE);
+        samples.sort_unstable();
+    }
+    written.retain(|_, samples| !samples.is_empty());
+    written
+}
+
+/// Equal, or as near as a store that keeps decimals comes.
+fn is_equal(one: u64, other: u64, exact: bool) -> bool {
+    let (a, b) = (f64::from_bits(one), f64::from_bits(other));
+    one == other || (a.is_nan() && b.is_nan()) || (!exact && (a - b).abs() <= 1e-9 * a.abs().max(b.abs()))
+}
+
+#[track_caller]
+fn same(sent: &Written, stored: &Written, exact: bool) -> Result<(), String> {
+    if sent.len() != stored.len() {
+        return Err(format!("{} series were sent, {} are there", sent.len(), stored.len()));
+    }
+    for (labels, samples) in sent {
+        let there = stored.get(labels).ok_or_else(|| format!("no {labels:?}"))?;
+        let times = |samples: &[(i64, u64)]| samples.iter().map(|(time, _)| *time).collect::<Vec<_>>();
+        if times(samples) != times(there) {
+            return Err(format!("{labels:?}: {:?} were sent, {:?} are there", times(samples), times(there)));
+        }
+        let odd = samples.iter().zip(there).find(|((_, one), (_, other))| !is_equal(*one, *other, exact));
+        if let Some(((time, one), (_, other))) = odd {
+            let (one, other) = (f64::from_bits(*one), f64::from_bits(*other));
+            return Err(format!("{labels:?} at {time}: {one} was sent, {other} is there"));
+        }
+    }
+    Ok(())
+}
+
+/// Writes windows into a store and, beside it, to a receiver that keeps what comes; the store ends in between.
+#[track_caller]
+fn check(kind: Kind, windows: f64) {
+    let Some(mut store) = Store::start(kind) else { return };
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    let (url, other) = (store.url(), receiver.url());
+    let agent = Agent::start(
+        Privileges::Root,
+        &["--remote-write", &url, "--remote-write", &other, "--no-tcp", "--shutdown-grace", "20s"],
+    );
+    let closed = |count: f64| {
+        let page = agent.page_with(|page| page.sum("observer_windows_total", &[]) >= count);
+        assert!(page.sum("observer_windows_total", &[]) >= count, "{}", page.text);
+    };
+    closed(3.0);
+    match kind {
+        Kind::Prometheus => store.kill(),
+        // It keeps what it has confirmed in memory for a second.
+        Kind::Victoria => store.stop(),
+    }
+    closed(6.0);
+    store.run();
+    closed(windows);
+    let (code, said) = agent.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let sent = comparable(receiver.taken());
+    assert!(sent.len() > 200, "{} series", sent.len());
+    let exact = kind == Kind::Prometheus;
+    // A store may take a moment until it finds what it has.
+    let there = || same(&sent, &comparable(store.samples()), exact);
+    if clock::wait(|| there().ok()).is_none() {
+        panic!("{}\n{said}\n{}", there().unwrap_err(), store.said());
+    }
+}
+
+#[test]
+fn prometheus_has_every_sample_once() {
+    check(Kind::Prometheus, 9.0);
+}
+
+#[test]
+fn victoria_metrics_has_every_sample_once() {
+    check(Kind::Victoria, 9.0);
+}
+
+/// Ten minutes. `cargo xtask delivery` runs it.
+#[test]
+#[ignore = "takes ten minutes"]
+fn prometheus_has_ten_minutes_once() {
+    long(Kind::Prometheus);
+}
+
+/// Ten minutes. `cargo xtask delivery` runs it.
+#[test]
+#[ignore = "takes ten minutes"]
+fn victoria_metrics_has_ten_minutes_once() {
+    long(Kind::Victoria);
+}
+
+#[track_caller]
+fn long(kind: Kind) {
+    clock::with_patience(std::time::Duration::from_secs(700), || check(kind, 600.0));
+}
