@@ -28,13 +28,17 @@ impl Beside {
         let mut beside = Self { send_native, replaced: HashSet::new(), created: HashMap::new() };
         let replace = send_native && !classic_beside_native;
         for (_, slots) in layout.families() {
-            let of = |suffix| slots.iter().filter(move |slot| layout.suffix(**slot) == suffix);
-            let natives: HashSet<u64> =
-                of(Suffix::Native).map(|slot| identity(layout.labels(*slot), "")).collect();
-            let created: HashMap<u64, u32> =
-                of(Suffix::Created).map(|slot| (identity(layout.labels(*slot), ""), *slot)).collect();
-            if !created.is_empty() || (replace && !natives.is_empty()) {
-                beside.family(layout, slots, replace.then_some(&natives), &created);
+            let of = |wanted| {
+                let slots = slots.iter().filter(move |slot| layout.suffix(**slot) == wanted);
+                slots.map(|slot| (identity(layout.labels(*slot), ""), *slot))
+            };
+            let natives: HashSet<u64> = match replace {
+                true => of(Suffix::Native).map(|(identity, _)| identity).collect(),
+                false => HashSet::new(),
+            };
+            let created: HashMap<u64, u32> = of(Suffix::Created).collect();
+            if !created.is_empty() || !natives.is_empty() {
+                beside.family(layout, slots, &natives, &created);
             }
         }
         beside
@@ -44,7 +48,7 @@ impl Beside {
         &mut self,
         layout: &Layout,
         slots: &[u32],
-        natives: Option<&HashSet<u64>>,
+        natives: &HashSet<u64>,
         created: &HashMap<u64, u32>,
     ) {
         for &slot in slots {
@@ -56,7 +60,7 @@ impl Beside {
                 _ => "",
             };
             let identity = identity(layout.labels(slot), except);
-            if is_classic(suffix) && natives.is_some_and(|natives| natives.contains(&identity)) {
+            if is_classic(suffix) && natives.contains(&identity) {
                 self.replaced.insert(slot);
             }
             if suffix != Suffix::Created

@@ -192,7 +192,7 @@ impl<const V2: bool> Writer<'_, V2> {
                 }
                 continue;
             }
-            let element = elements.next();
+            let Some(element) = elements.next() else { return };
             let mut bits = value.to_bits();
             if bits == ABSENT.to_bits() || bits == STALE.to_bits() {
                 if entry.flags & LIVE == 0 {
@@ -205,7 +205,7 @@ impl<const V2: bool> Writer<'_, V2> {
             } else {
                 entry.flags |= LIVE;
             }
-            self.output.chained(target, bytes, entry, bits, element, out);
+            self.output.chained(target, bytes, entry, bits, &element, out);
         }
     }
 

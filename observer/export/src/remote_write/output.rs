@@ -8,7 +8,7 @@ use super::{
     build::Shared,
     histogram,
     store::Entry,
-    template::{self, TAIL, Values},
+    template::{self, Element, TAIL, Values},
     wire::{VARINT, put, put_varint},
 };
 use crate::{Batch, Protocol, wire::bytes_len};
@@ -161,8 +161,7 @@ impl Output {
         }
     }
 
-    /// A series of version 1 with the time of the window, behind the last one of its part unless the chain is broken. `elements`:
-    /// those of its part's template, their length, and that of what they stand for.
+    /// A series of version 1 with the time of the window, behind the last one of its part unless the chain is broken.
     #[inline]
     pub(crate) fn chained(
         &mut self,
@@ -170,13 +169,13 @@ impl Output {
         records: &[u8],
         entry: &Entry,
         value: u64,
-        (elements, len, size): (&[u8], usize, usize),
+        element: &Element<'_>,
         out: &mut Out<'_>,
     ) {
         let most = usize::from(entry.len) + 128;
         self.open(target, most, out);
-        if self.chain >= 2 && len > 0 {
-            template::write(&mut self.body, &mut self.values, elements, len, size, value);
+        if self.chain >= element.needs {
+            template::write(&mut self.body, &mut self.values, element, value);
         } else {
             self.settle();
             let start = self.body.len();

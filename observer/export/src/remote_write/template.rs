@@ -1,11 +1,11 @@
 //! Version 1 without its compression's search: what a request repeats is known before.
 //!
-//! A series' message differs from that of the series before it in a few bytes of a label, in its value, and in nothing else; and
+//! A series' message differs from one of those before it in a few bytes of a label, in its value, and in nothing else; and
 //! the next request has the same messages. So the elements of snappy's format that copy the one out of the other are looked
 //! for once, kept, and put into each request as they are. Only a value is new.
 //!
-//! Copies reach back over uncompressed bytes. The elements of a series are therefore good only where the two series before it in
-//! the part come right before it in the request.
+//! Copies reach back over uncompressed bytes. The elements of a series are therefore good only where the series they copy from, and
+//! all between, stand right before it in the request.
 
 use super::{
     body::Body,
@@ -20,19 +20,21 @@ pub(crate) const TAIL: usize = 7;
 /// A value.
 const VALUE: usize = 8;
 
-/// Copies of two bytes reach less far than this, and copies of three less than twice the square of 256.
+/// Copies of two bytes reach less far than this, and copies of three less than [`FAR`].
 const NEAR: usize = 1 << 11;
 const FAR: usize = 1 << 16;
 
 /// Shorter copies save nothing.
 const MATCH: usize = 4;
 
-/// The elements of the series of a part, in the order of their slots: for each their length, the length of what they stand for in
-/// two bytes, and they. A length of 0: the series is written in full.
+/// The elements of the series of a part, in the order of their slots. Each has its [`HEADER`]: how many bytes they are (0 if the
+/// series is written in full), how many they stand for, and how many series have to stand before it.
 #[derive(Debug, Default)]
 pub(crate) struct Template {
     elements: Vec<u8>,
 }
+
+const HEADER: usize = 5;
 
 /// Walks over a template.
 #[derive(Clone, Copy)]
@@ -40,54 +42,51 @@ pub(crate) struct Elements<'t> {
     rest: &'t [u8],
 }
 
+/// The elements of one series.
+#[derive(Clone, Copy)]
+pub(crate) struct Element<'t> {
+    /// They, and some bytes more.
+    bytes: &'t [u8],
+    len: usize,
+    /// The uncompressed bytes they stand for.
+    size: usize,
+    /// So many series have to stand before it.
+    pub(crate) needs: usize,
+}
+
 impl Template {
     /// That of a part.
     pub(crate) fn of(part: &Part, shared: &Shared) -> Self {
-        let mut template = Self::default();
-        let (mut old, mut new) = (Vec::new(), Vec::new());
+        let mut search = Search::new();
+        let mut elements = Vec::new();
         for entry in part.entries.iter().filter(|entry| is_chained(entry)) {
-            // The time itself does not matter: it is copied from the tail before.
-            new.clear();
-            new.resize(TAIL + usize::from(entry.len) + 64, 0);
-            let size = up_to_value(&mut new[TAIL..], shared, &part.bytes, entry);
-            new.truncate(TAIL + size);
-            template.push(&old, &new);
-            std::mem::swap(&mut old, &mut new);
+            let at = search.text.len();
+            // The time itself does not matter: it is copied from another series.
+            search.text.resize(at + TAIL + usize::from(entry.len) + 64, 0);
+            let size = TAIL + up_to_value(&mut search.text[at + TAIL..], shared, &part.bytes, entry);
+            search.text.truncate(at + size);
+            let header = elements.len();
+            elements.extend([0; HEADER]);
+            let needs = search.series(at, &mut elements);
+            let len = u8::try_from(elements.len() - header - HEADER);
+            match (len, u16::try_from(size), u16::try_from(needs)) {
+                (Ok(len), Ok(size), Ok(needs)) => {
+                    elements[header] = len;
+                    elements[header + 1..header + 3].copy_from_slice(&size.to_le_bytes());
+                    elements[header + 3..header + HEADER].copy_from_slice(&needs.to_le_bytes());
+                }
+                _ => elements.truncate(header + HEADER),
+            }
+            search.text.extend([0; VALUE]);
         }
-        template.finish();
-        template
+        // Elements are read a fixed number of bytes at once.
+        elements.extend([0; 32]);
+        elements.shrink_to_fit();
+        Self { elements }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
         self.elements.capacity()
-    }
-
-    /// Appends a series whose message up to the value is `new`, behind one where it is `old`. Both begin with the tail of the message
-    /// before.
-    fn push(&mut self, old: &[u8], new: &[u8]) {
-        let header = self.elements.len();
-        self.elements.extend([0; 3]);
-        let (Ok(size), true) = (u16::try_from(new.len()), old.len() + new.len() + VALUE < FAR) else {
-            return;
-        };
-        if old.len() < TAIL {
-            return;
-        }
-        elements(old, new, &mut self.elements);
-        match u8::try_from(self.elements.len() - header - 3) {
-            Ok(len) => {
-                let [low, high] = size.to_le_bytes();
-                self.elements[header..header + 3].copy_from_slice(&[len, low, high]);
-            }
-            Err(_) => self.elements.truncate(header + 3),
-        }
-    }
-
-    /// Gives back what is not needed.
-    fn finish(&mut self) {
-        // Elements are read a fixed number of bytes at once.
-        self.elements.extend([0; 32]);
-        self.elements.shrink_to_fit();
     }
 
     pub(crate) fn elements(&self) -> Elements<'_> {
@@ -95,15 +94,18 @@ impl Template {
     }
 }
 
-impl<'t> Elements<'t> {
-    /// The elements of the next series, behind which there are always some bytes more; how many they are, and the uncompressed
-    /// bytes they stand for.
+impl<'t> Iterator for Elements<'t> {
+    type Item = Element<'t>;
+
     #[inline]
-    pub(crate) fn next(&mut self) -> (&'t [u8], usize, usize) {
-        let [len, low, high, rest @ ..] = self.rest else { return (&[], 0, 0) };
+    fn next(&mut self) -> Option<Element<'t>> {
+        let [len, low, high, few, many, bytes @ ..] = self.rest else { return None };
         let len = usize::from(*len);
-        self.rest = rest.get(len..).unwrap_or_default();
-        (rest, len, usize::from(u16::from_le_bytes([*low, *high])))
+        self.rest = bytes.get(len..).unwrap_or_default();
+        let number = |low: &u8, high: &u8| usize::from(u16::from_le_bytes([*low, *high]));
+        // A series without elements is never far enough behind others.
+        let needs = if len == 0 { usize::MAX } else { number(few, many) };
+        Some(Element { bytes, len, size: number(low, high), needs })
     }
 }
 
@@ -112,37 +114,93 @@ pub(crate) fn is_chained(entry: &Entry) -> bool {
     entry.flags & (SENT | NATIVE) == SENT
 }
 
-/// The elements that make `new`, which stands a value behind `old`.
-fn elements(old: &[u8], new: &[u8], out: &mut Vec<u8>) {
-    let distance = |from: usize, to: usize| old.len() + VALUE + to - from;
-    // The tail has the time of the window, which only the tail before has too.
-    let mut at = old.iter().zip(new).take_while(|(old, new)| old == new).count();
-    copy(out, distance(0, 0), at);
-    let mut seen = [0_u16; 256];
-    let slot = |bytes: &[u8]| {
-        let word = bytes.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
-        (word.wrapping_mul(0x9e37_79b1) >> 24) as usize
-    };
-    for from in TAIL..old.len().saturating_sub(MATCH - 1) {
-        seen[slot(&old[from..])] = from as u16;
+/// Looks for what a series repeats of those before it in its part.
+struct Search {
+    /// The series up to their values, each with the tail of the one before, and room for the values.
+    text: Vec<u8>,
+    /// Where each series begins.
+    starts: Vec<usize>,
+    /// Where four bytes stood last, by their hash.
+    seen: Vec<u32>,
+}
+
+impl Search {
+    fn new() -> Self {
+        Self { text: Vec::new(), starts: Vec::new(), seen: vec![u32::MAX; 1 << 12] }
     }
-    let mut literal = at;
-    while at + MATCH <= new.len() {
-        let from = usize::from(seen[slot(&new[at..])]);
-        let same = match from {
-            0 => 0,
-            _ => old[from..].iter().zip(&new[at..]).take_while(|(old, new)| old == new).count(),
-        };
-        if same < MATCH {
-            at += 1;
-            continue;
+
+    fn slot(&self, at: usize) -> usize {
+        let word = self.text[at..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+        (word.wrapping_mul(0x9e37_79b1) >> 20) as usize
+    }
+
+    /// The elements of the series that is the end of the text. Says how many series have to stand before it.
+    fn series(&mut self, start: usize, out: &mut Vec<u8>) -> usize {
+        let before = self.starts.len();
+        self.starts.push(start);
+        let end = self.text.len();
+        let mut needs = usize::MAX;
+        if before >= 2 && start - self.starts[before - 1] < FAR {
+            let (from, same) = self.beginning(start);
+            copy(out, start - from, same);
+            // The tail belongs to the series before the one that is copied from.
+            needs = before - self.number(from) + 1;
+            let mut at = start + same;
+            let mut literal = at;
+            while at + MATCH <= end {
+                match self.found(at, start) {
+                    Some((from, same)) => {
+                        put_literal(out, &self.text[literal..at]);
+                        copy(out, at - from, same);
+                        needs = needs.max(before - self.number(from));
+                        at += same;
+                        literal = at;
+                    }
+                    None => at += 1,
+                }
+            }
+            put_literal(out, &self.text[literal..]);
         }
-        put_literal(out, &new[literal..at]);
-        copy(out, distance(from, at), same);
-        at += same;
-        literal = at;
+        // Another tail has the same time only as a whole, so nothing is copied out of one.
+        for at in start + TAIL..end.saturating_sub(MATCH - 1) {
+            let slot = self.slot(at);
+            self.seen[slot] = at as u32;
+        }
+        needs
     }
-    put_literal(out, &new[literal..]);
+
+    /// Where a series is that begins as this one, its tail included, and how far they are the same.
+    fn beginning(&self, start: usize) -> (usize, usize) {
+        let last = self.starts[self.starts.len() - 2];
+        let other = self.seen[self.slot(start + TAIL)] as usize;
+        let other = other.checked_sub(TAIL).filter(|other| {
+            (1..start).contains(other) && start - other < FAR && self.starts.binary_search(other).is_ok()
+        });
+        let candidates = [Some(last), other].into_iter().flatten();
+        let found = candidates.map(|from| (from, self.same(from, start)));
+        found.max_by_key(|(_, same)| *same).unwrap_or((last, TAIL))
+    }
+
+    /// Bytes before `start` that are the same as those at `at`.
+    fn found(&self, at: usize, start: usize) -> Option<(usize, usize)> {
+        let from = self.seen[self.slot(at)] as usize;
+        if from >= start || at - from >= FAR {
+            return None;
+        }
+        let same = self.same(from, at);
+        (same >= MATCH).then_some((from, same))
+    }
+
+    /// How many bytes are the same, up to the value of the earlier series.
+    fn same(&self, from: usize, at: usize) -> usize {
+        let end = self.starts.get(self.number(from) + 1).map_or(at, |next| next - VALUE);
+        self.text[from..end].iter().zip(&self.text[at..]).take_while(|(old, new)| old == new).count()
+    }
+
+    /// The series in which a place is.
+    fn number(&self, at: usize) -> usize {
+        self.starts.partition_point(|start| *start <= at) - 1
+    }
 }
 
 fn put_literal(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -209,16 +267,10 @@ fn zero_bytes(value: u64) -> usize {
     value.trailing_zeros() as usize / 8
 }
 
-/// Writes a series from its elements, up to and with its value. `size`: the bytes they stand for.
+/// Writes a series from its elements, up to and with its value.
 #[inline]
-pub(crate) fn write(
-    body: &mut Body,
-    values: &mut Values,
-    elements: &[u8],
-    len: usize,
-    size: usize,
-    value: u64,
-) {
+pub(crate) fn write(body: &mut Body, values: &mut Values, element: &Element<'_>, value: u64) {
+    let Element { bytes: elements, len, size, needs: _ } = *element;
     let start = body.len() + size;
     let room = body.packed_room(len + 64);
     let mut at = match (elements.first_chunk::<32>(), room.first_chunk_mut::<32>()) {
