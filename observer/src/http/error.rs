@@ -4,6 +4,7 @@ use std::{error::Error as StdError, io, time::Duration};
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
+use super::trust;
 use crate::config::write_duration;
 
 /// Why there is no connection.
@@ -130,6 +131,10 @@ fn certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => {
             "the server's certificate is from an issuer that is not trusted; `ca_file` names those that are"
+                .to_owned()
+        }
+        CertificateError::Other(error) if trust::is_signer(error) => {
+            "the server's certificate is one that signs others, such as itself; it is trusted when it is itself in `ca_file`"
                 .to_owned()
         }
         CertificateError::BadSignature => {

@@ -19,12 +19,12 @@ use super::TlsFault;
 /// The system's certificates, once somebody has needed them. They are read anew when the agent starts.
 static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
 
-/// Trusts a chain that leads to a known certificate, and a known certificate itself.
+/// Trusts a chain that leads to a known certificate, and a known certificate itself: a server that has signed its own is
+/// trusted by naming just that one.
 #[derive(Debug)]
 struct Known {
     chains: Arc<WebPkiServerVerifier>,
-    /// Those named by the user. A server with a certificate that it has signed itself is trusted by naming just that one.
-    named: Vec<CertificateDer<'static>>,
+    roots: Arc<RootCertStore>,
 }
 
 /// Trusts whoever answers, and still asks for the proof that it has its certificate's key.
@@ -37,14 +37,14 @@ pub(super) fn by(
     pem: Option<(&str, String)>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TlsFault> {
-    let (roots, named) = match pem {
+    let roots = match pem {
         Some((pem, place)) => named(pem, &place)?,
-        None => (system()?, Vec::new()),
+        None => system()?,
     };
-    let chains = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+    let chains = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
         .build()
         .map_err(|error| TlsFault(error.to_string()))?;
-    Ok(Arc::new(Known { chains, named }))
+    Ok(Arc::new(Known { chains, roots }))
 }
 
 /// Trusts all.
@@ -62,16 +62,13 @@ pub(super) fn certificates(pem: &str, place: &str) -> Result<Vec<CertificateDer<
     }
 }
 
-type Trusted = (Arc<RootCertStore>, Vec<CertificateDer<'static>>);
-
-fn named(pem: &str, place: &str) -> Result<Trusted, TlsFault> {
-    let named = certificates(pem, place)?;
+fn named(pem: &str, place: &str) -> Result<Arc<RootCertStore>, TlsFault> {
     let mut roots = RootCertStore::empty();
-    for (at, certificate) in named.iter().enumerate() {
+    for (at, certificate) in certificates(pem, place)?.into_iter().enumerate() {
         let wrong = |error| TlsFault(format!("certificate {} of {place} is not to be used: {error}", at + 1));
-        roots.add(certificate.clone()).map_err(wrong)?;
+        roots.add(certificate).map_err(wrong)?;
     }
-    Ok((Arc::new(roots), named))
+    Ok(Arc::new(roots))
 }
 
 fn system() -> Result<Arc<RootCertStore>, TlsFault> {
@@ -91,6 +88,13 @@ fn system() -> Result<Arc<RootCertStore>, TlsFault> {
     Ok(Arc::clone(SYSTEM.get_or_init(|| Arc::new(roots))))
 }
 
+impl Known {
+    /// Whether a certificate has the name and the key of a trusted one, with which others could be signed too.
+    fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
+        webpki::anchor_from_trusted_cert(certificate).is_ok_and(|anchor| self.roots.roots.contains(&anchor))
+    }
+}
+
 impl ServerCertVerifier for Known {
     fn verify_server_cert(
         &self,
@@ -106,7 +110,7 @@ impl ServerCertVerifier for Known {
             // `openssl req -x509` makes certificates that say they may sign others, and exporters are told to serve them.
             // Its time has been looked at before.
             Err(Error::InvalidCertificate(CertificateError::Other(error)))
-                if is_signer(&error) && self.named.contains(end_entity) =>
+                if is_signer(&error) && self.knows(end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -139,7 +143,7 @@ impl ServerCertVerifier for Known {
 }
 
 /// Whether all that is wrong with a certificate is that it may sign others.
-fn is_signer(OtherError(error): &OtherError) -> bool {
+pub(super) fn is_signer(OtherError(error): &OtherError) -> bool {
     matches!(error.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 

@@ -38,7 +38,7 @@ async fn a_certificate_that_its_server_has_signed_itself_is_trusted_by_name() {
     says(&ask(&server, &format!("{ca}, server_name: other")).await, "has another name");
     // Another one that is as much its own authority.
     let other = folder.write("other.pem", &Issued::by_itself("localhost", 4000).pem);
-    says(&ask(&server, &format!("ca_file: {other}")).await, "the server's certificate");
+    says(&ask(&server, &format!("ca_file: {other}")).await, "it is trusted when it is itself in `ca_file`");
 
     let old = Issued::by_itself("localhost", 2001);
     let ca = format!("ca_file: {}", folder.write("old.pem", &old.pem));
