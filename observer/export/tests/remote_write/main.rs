@@ -2,6 +2,7 @@
 
 #[path = "../../../aggregate/tests/support/allocations.rs"]
 mod allocations;
+mod churn;
 mod decode;
 mod native;
 mod proto;
