@@ -166,10 +166,15 @@ impl Segment {
         Ok(head)
     }
 
+    /// An entry waits to be read.
     pub(crate) fn add_unread(&mut self, head: &Head) {
+        if self.unread.entries == 0 {
+            // Entries between the last one read and this one were never to be read.
+            self.oldest_seq = head.seq;
+            self.oldest_end_ms = head.end_ms;
+        }
         self.unread += head.totals();
         self.oldest_end_ms = self.oldest_end_ms.min(head.end_ms);
-        self.oldest_seq = self.oldest_seq.min(head.seq);
         self.newest_end_ms = self.newest_end_ms.max(head.end_ms);
     }
 

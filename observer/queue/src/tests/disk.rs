@@ -235,3 +235,20 @@ fn another_version_is_put_aside() {
     sham.kill();
     assert!(open(&sham, &options).1.set_aside.is_empty());
 }
+
+#[test]
+fn what_is_stored_while_it_is_handed_out_does_not_come_again_once_it_is_delivered() {
+    let (_clock, sham, options) = setup();
+    let lazy = Options { spill_after: Duration::from_secs(60), memory_bytes: 20, ..options };
+    let (queue, _) = open(&sham, &lazy);
+    (1..=3).for_each(|window| _ = queue.push(entry(0, window)));
+    // All of the file is read, so the next one stays in memory at first.
+    let taken = [(); 3].map(|()| queue.take().unwrap().seq);
+    queue.push(entry(0, 4));
+    let held = queue.take().unwrap();
+    (5..=6).for_each(|window| _ = queue.push(entry(0, window)));
+    assert_eq!(queue.stats().memory.entries, 0);
+    assert!(queue.ack(taken[0]) && queue.ack(held.seq));
+    sham.kill();
+    assert_eq!(ends(&open(&sham, &lazy).0), [2, 3, 5, 6]);
+}
