@@ -10,8 +10,8 @@ use super::{
     build::Shared,
     metadata::Metadata,
     output::{Out, Output, Stamp, Target},
-    store::{Bin, Entry, LIVE, NATIVE, Part, Rare, SENT, Store},
-    template::is_chained,
+    store::{Bin, Entry, LIVE, NATIVE, NEW, Part, Rare, SENT, Store},
+    template::Element,
 };
 use crate::{Batch, Encode};
 
@@ -185,14 +185,16 @@ impl<const V2: bool> Writer<'_, V2> {
         for ((slot, entry), value) in
             (*first as u32..).zip(entries).zip(view.values.get(*first..).unwrap_or_default())
         {
-            if !is_chained(entry) {
+            let element = elements.next();
+            if entry.flags & (SENT | NATIVE) != SENT {
                 if entry.flags & SENT != 0 {
                     let stamp = self.stamp;
                     self.value(view, slot, entry, bytes, value.to_bits(), &stamp, target, out);
                 }
+                self.output.break_chain();
                 continue;
             }
-            let Some(element) = elements.next() else { return };
+            let element = element.filter(|_| entry.flags & NEW == 0);
             let mut bits = value.to_bits();
             if bits == ABSENT.to_bits() || bits == STALE.to_bits() {
                 if entry.flags & LIVE == 0 {
@@ -205,7 +207,10 @@ impl<const V2: bool> Writer<'_, V2> {
             } else {
                 entry.flags |= LIVE;
             }
-            self.output.chained(target, bytes, entry, bits, &element, out);
+            self.output.chained(target, bytes, entry, bits, element.as_ref().unwrap_or(&Element::NONE), out);
+            if element.is_none() {
+                self.output.break_chain();
+            }
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) const LEFT_OUT: u8 = 8;
 pub(crate) const REFUSED: u8 = 16;
 /// It is refused as long as the other has not ended.
 pub(crate) const DUPLICATE: u8 = 32;
+/// It has come since the template of its part was made.
+pub(crate) const NEW: u8 = 64;
 
 /// A slot: 12 bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,8 +66,10 @@ pub(crate) struct Part {
     /// Series that had no end yet when something else took their place.
     pub(crate) ended: Vec<Entry>,
     pub(crate) rare: Option<Box<Rare>>,
-    /// Version 1, once the part has not changed for a window.
+    /// Version 1.
     pub(crate) template: Option<Template>,
+    /// Series that have come and gone since then.
+    changes: usize,
     block: u64,
 }
 
@@ -110,7 +114,7 @@ pub(crate) struct Store {
     /// Which lane a target's series went, by the hash of its `job` and `instance`.
     homes: HashMap<u64, u16>,
     changed: Vec<usize>,
-    /// Parts without a template.
+    /// Parts without a template, or with one that is too old.
     untemplated: Vec<usize>,
     builder: Builder,
     capacity: usize,

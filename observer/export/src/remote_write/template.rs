@@ -11,7 +11,7 @@ use super::{
     body::Body,
     build::Shared,
     output::up_to_value,
-    store::{Entry, NATIVE, Part, SENT},
+    store::{NATIVE, Part, SENT},
 };
 
 /// What follows a value: the tag of the time and its six bytes, in milliseconds from 2004 to 2109.
@@ -27,11 +27,12 @@ const FAR: usize = 1 << 16;
 /// Shorter copies save nothing.
 const MATCH: usize = 4;
 
-/// The elements of the series of a part, in the order of their slots. Each has its [`HEADER`]: how many bytes they are (0 if the
-/// series is written in full), how many they stand for, and how many series have to stand before it.
+/// The elements of a part, slot by slot. Each has its [`HEADER`]: how many bytes they are (0 if the series is written in full), how many they stand for, and how many series have to stand before it.
 #[derive(Debug, Default)]
 pub(crate) struct Template {
     elements: Vec<u8>,
+    /// Where they end; what follows is there to be read and to mean nothing.
+    end: usize,
 }
 
 const HEADER: usize = 5;
@@ -39,7 +40,9 @@ const HEADER: usize = 5;
 /// Walks over a template.
 #[derive(Clone, Copy)]
 pub(crate) struct Elements<'t> {
-    rest: &'t [u8],
+    bytes: &'t [u8],
+    at: usize,
+    end: usize,
 }
 
 /// The elements of one series.
@@ -59,7 +62,11 @@ impl Template {
     pub(crate) fn of(part: &Part, shared: &Shared) -> Self {
         let mut search = Search::new();
         let mut elements = Vec::new();
-        for entry in part.entries.iter().filter(|entry| is_chained(entry)) {
+        for entry in &part.entries {
+            if entry.flags & (SENT | NATIVE) != SENT {
+                elements.extend([0; HEADER]);
+                continue;
+            }
             let at = search.text.len();
             // The time itself does not matter: it is copied from another series.
             search.text.resize(at + TAIL + usize::from(entry.len) + 64, 0);
@@ -80,9 +87,10 @@ impl Template {
             search.text.extend([0; VALUE]);
         }
         // Elements are read a fixed number of bytes at once.
+        let end = elements.len();
         elements.extend([0; 32]);
         elements.shrink_to_fit();
-        Self { elements }
+        Self { elements, end }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
@@ -90,18 +98,22 @@ impl Template {
     }
 
     pub(crate) fn elements(&self) -> Elements<'_> {
-        Elements { rest: &self.elements }
+        Elements { bytes: &self.elements, at: 0, end: self.end }
     }
 }
 
 impl<'t> Iterator for Elements<'t> {
     type Item = Element<'t>;
 
+    /// Ends behind the slots that there were when the template was made.
     #[inline]
     fn next(&mut self) -> Option<Element<'t>> {
-        let [len, low, high, few, many, bytes @ ..] = self.rest else { return None };
+        if self.at == self.end {
+            return None;
+        }
+        let [len, low, high, few, many, bytes @ ..] = &self.bytes[self.at..] else { return None };
         let len = usize::from(*len);
-        self.rest = bytes.get(len..).unwrap_or_default();
+        self.at += HEADER + len;
         let number = |low: &u8, high: &u8| usize::from(u16::from_le_bytes([*low, *high]));
         // A series without elements is never far enough behind others.
         let needs = if len == 0 { usize::MAX } else { number(few, many) };
@@ -109,9 +121,9 @@ impl<'t> Iterator for Elements<'t> {
     }
 }
 
-/// Whether a series has its place in the template of its part.
-pub(crate) fn is_chained(entry: &Entry) -> bool {
-    entry.flags & (SENT | NATIVE) == SENT
+impl Element<'static> {
+    /// That of a series which the template does not know.
+    pub(crate) const NONE: Self = Self { bytes: &[], len: 0, size: 0, needs: usize::MAX };
 }
 
 /// Looks for what a series repeats of those before it in its part.

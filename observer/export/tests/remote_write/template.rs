@@ -45,21 +45,39 @@ fn run(version: Version, seed: u64) {
     let mut pipe = Pipe::new(Options { metadata_interval_windows: 3, ..options });
     let mut block = Block::default();
     let family = block.family("requests", Kind::Counter, "", "");
-    let mut series = Vec::new();
-    for n in 0..400 {
-        let label = label(n, &mut random);
-        let labels = format!("instance=\"a\",job=\"b\",n=\"{n}\",path=\"{label}\"");
-        let suffix = if n % 50 == 7 { Suffix::Native } else { Suffix::Total };
-        let name = if n % 50 == 7 { "requests" } else { "requests_total" };
+    let add = |block: &mut Block, n: u32, random: &mut Random| {
+        let path = label(n, random);
+        let native = n % 50 == 7;
+        let (suffix, name) =
+            if native { (Suffix::Native, "requests") } else { (Suffix::Total, "requests_total") };
+        let labels = format!("instance=\"a\",job=\"b\",n=\"{n}\",path=\"{path}\"");
         let slot = block.add(family, suffix, &labels).expect("a slot");
-        let (n, path) = (n.to_string(), label);
-        let key = key(&[("__name__", name), ("instance", "a"), ("job", "b"), ("n", &n), ("path", &path)]);
-        series.push((slot, suffix, key));
-    }
+        let n = n.to_string();
+        (
+            slot,
+            suffix,
+            key(&[("__name__", name), ("instance", "a"), ("job", "b"), ("n", &n), ("path", &path)]),
+        )
+    };
+    let mut series: Vec<_> = (0..400).map(|n| add(&mut block, n, &mut random)).collect();
     let mut expected: BTreeMap<Key, Vec<(i64, Point)>> = BTreeMap::new();
     let mut native = 0;
-    for window in 0..12 {
+    for window in 0..24 {
         let end_ms = 1_700_000_000_000 + window * 1000;
+        // Some go, and what comes takes the slots of those that went before.
+        for n in 0..if window % 4 == 3 { random.below(9) as u32 } else { 0 } {
+            let (slot, suffix, key) = series.swap_remove(random.below(series.len() as u64) as usize);
+            block.remove(slot);
+            if suffix == Suffix::Total {
+                let points = expected.entry(key).or_default();
+                if points.last().is_some_and(|last| last.1 != value(STALE)) {
+                    points.push((end_ms, value(STALE)));
+                }
+            } else {
+                native += 1;
+            }
+            series.push(add(&mut block, 1000 + 100 * window as u32 + 3 * n, &mut random));
+        }
         for (slot, suffix, key) in &series {
             if *suffix == Suffix::Native {
                 let Native { count, .. } = block.set_native(*slot, 1.0);
@@ -81,13 +99,13 @@ fn run(version: Version, seed: u64) {
         pipe.window(end_ms, &mut [&mut block]);
     }
     let received = &pipe.received().series;
-    for (key, points) in &expected {
+    for (key, points) in expected.iter().filter(|(_, points)| !points.is_empty()) {
         assert_eq!(&received[key], points, "{version:?} {seed}");
     }
     assert_eq!(pipe.encoder.totals().histograms, native);
     let requests = &pipe.received().requests;
     assert!(
-        requests.len() >= 36
+        requests.len() >= 72
             && requests.iter().all(|(_, samples, bytes)| *samples <= 170 && *bytes <= 60_000)
     );
 }

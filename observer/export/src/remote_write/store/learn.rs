@@ -13,7 +13,7 @@ use super::{
         build::{Record, Refusal},
         template::Template,
     },
-    DUPLICATE, Entry, FREE, Known, LEFT_OUT, LIVE, NATIVE, Part, REFUSED, SENT, Store, home,
+    DUPLICATE, Entry, FREE, Known, LEFT_OUT, LIVE, NATIVE, NEW, Part, REFUSED, SENT, Store, home,
 };
 
 /// Series whose templates are made in one window: some milliseconds of work.
@@ -112,6 +112,7 @@ impl Store {
                 }
                 self.duplicates -= usize::from(entry.flags & DUPLICATE != 0);
                 part.entries[index] = Entry::default();
+                part.changes += 1;
                 if let Some(rare) = &mut part.rare
                     && let Some(time) = rare.times.get_mut(index)
                 {
@@ -134,8 +135,9 @@ impl Store {
                 self.slot(at, slot as u32, change);
             }
             let part = &mut self.parts[at];
-            part.template = None;
-            self.untemplated.push(at);
+            if part.is_outdated() {
+                self.untemplated.push(at);
+            }
             part.bytes.shrink_to(part.bytes.len() + part.bytes.len() / 8);
             change.beside.created(part);
         }
@@ -175,7 +177,8 @@ impl Store {
                 bin.series += 1;
                 bin.made += 1;
                 let native = u8::from(beside.is_native(new, slot)) * NATIVE;
-                Entry { at, extra, len, flags: SENT | native }
+                part.changes += 1;
+                Entry { at, extra, len, flags: SENT | native | NEW }
             }
             Err(refusal) => {
                 self.refused[refusal as usize] += 1;
@@ -186,21 +189,22 @@ impl Store {
         };
     }
 
-    /// Makes templates of parts that have changed before the last window, some in each window.
+    /// Makes templates of parts that had none in the window before, or one that was too old; some in each window.
     fn fill_templates(&mut self) {
         let Self { parts, bins, builder, untemplated, .. } = self;
         if builder.is_2() {
             return untemplated.clear();
         }
         let mut left = TEMPLATES;
-        while let Some(at) = untemplated.pop() {
+        while left > 0
+            && let Some(at) = untemplated.pop()
+        {
             let part = &mut parts[at];
-            if part.template.is_none() && !part.gone {
+            if part.is_outdated() && !part.gone {
                 part.template = Some(Template::of(part, &bins[part.bin].shared));
+                part.entries.iter_mut().for_each(|entry| entry.flags &= !NEW);
+                part.changes = 0;
                 left = left.saturating_sub(part.entries.len());
-            }
-            if left == 0 {
-                break;
             }
         }
     }
@@ -240,6 +244,13 @@ impl Store {
                 }
             }
         }
+    }
+}
+
+impl Part {
+    /// Whether a template would do better than the one there is: each change costs those of the series behind it.
+    fn is_outdated(&self) -> bool {
+        self.template.is_none() || 64 * self.changes > self.entries.len()
     }
 }
 
