@@ -10,7 +10,7 @@ pub struct Options {
     /// The bound of the files in `dir` that hold entries, in bytes; 8 KiB more say which are done. The oldest file goes first, and
     /// what it holds with it: a 32nd of the bound, of large bounds 8 MiB or a 256th, whichever is more. Each file is kept open.
     pub max_bytes: u64,
-    /// How old an entry may become, counted from its `end_ms`.
+    /// How old an entry may become, from its `end_ms` on and by the wall clock: if that leaps forward by more, all there is goes.
     pub max_age: Duration,
     /// The bound of all bodies that are in memory only. Beyond it they go to disk, or the oldest is dropped where there is none.
     pub memory_bytes: u64,
