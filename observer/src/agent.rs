@@ -204,7 +204,9 @@ fn configure(args: &RunArgs) -> Result<Config, AgentError> {
     for url in &args.remote_write {
         config.add_remote_write(url.clone());
     }
-    let Export { queue_dir, shutdown_grace } = &mut config.export;
+    args.otlp.iter().for_each(|endpoint| config.export.add_otlp(endpoint));
+    args.ndjson.iter().for_each(|place| config.export.add_ndjson(place));
+    let Export { queue_dir, shutdown_grace, .. } = &mut config.export;
     *shutdown_grace = args.shutdown_grace.unwrap_or(*shutdown_grace);
     if args.queue_dir.is_some() {
         queue_dir.clone_from(&args.queue_dir);

@@ -73,6 +73,12 @@ pub(crate) struct RunArgs {
     /// A receiver of windows by Prometheus' remote write, such as http://127.0.0.1:9090/api/v1/write; may be repeated.
     #[arg(long, value_name = "URL", env = "OBSERVER_REMOTE_WRITE", value_delimiter = ',', value_parser = config::parse_url)]
     pub(crate) remote_write: Vec<hyper::Uri>,
+    /// A receiver of windows by OTLP, such as http://127.0.0.1:4317 for gRPC or http://127.0.0.1:4318 for HTTP; may be repeated.
+    #[arg(long, value_name = "URL", env = "OBSERVER_OTLP", value_delimiter = ',', value_parser = config::parse_url)]
+    pub(crate) otlp: Vec<hyper::Uri>,
+    /// Where to write windows as lines of JSON: a file, - for the standard output, or unix:PATH; may be repeated.
+    #[arg(long, value_name = "PATH", env = "OBSERVER_NDJSON", value_delimiter = ',')]
+    pub(crate) ndjson: Vec<config::Place>,
     /// Where what waits for a receiver is kept on disk; /var/lib/observer/queue if /var/lib/observer is there.
     #[arg(long, value_name = "PATH", env = "OBSERVER_QUEUE_DIR")]
     pub(crate) queue_dir: Option<PathBuf>,

@@ -13,6 +13,8 @@ mod group;
 mod job;
 mod keys;
 mod login;
+mod ndjson;
+mod otlp;
 mod protocol;
 mod queue;
 mod remote_write;
@@ -46,6 +48,8 @@ pub(crate) use self::{
     group::{Group, parse_json_groups, read_groups},
     job::{FileSd, HttpSd, Job, Settings},
     login::Login,
+    ndjson::{Ndjson, Place, Rotation},
+    otlp::{Otlp, OtlpCompression, OtlpProtocol},
     protocol::Dialect,
     queue::{Export, QueueConfig},
     remote_write::{Message, RemoteWrite, parse_url},
@@ -246,7 +250,7 @@ impl Reading {
         let mut config = Config {
             limits: Limits::new(&limits)?,
             server: Server::new(server),
-            export: Export::new(export),
+            export: Export::new(export, base)?,
             ..Config::default()
         };
         config.global.settings = defaults.settings;

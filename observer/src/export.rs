@@ -2,20 +2,29 @@
 
 pub(crate) mod delivery;
 pub(crate) mod feed;
+pub(crate) mod ndjson;
 pub(crate) mod negotiate;
+pub(crate) mod otlp;
 pub(crate) mod prometheus;
 pub(crate) mod remote_write;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use hyper::Uri;
+use observer_export::Protocol;
+use tokio::time::timeout;
+
 use crate::{
-    config::{Config, QueueConfig, RemoteWrite},
+    config::{Config, QueueConfig},
     export::{
-        delivery::{Endpoint, EndpointError, Endpoints, Sending, queue_options},
+        delivery::{Endpoint, EndpointError, Endpoints, Sending, Status, queue_options},
         feed::Feed,
+        ndjson::Writing,
         remote_write::Receiver,
     },
     http::PostError,
@@ -30,6 +39,8 @@ const DEFAULT_STATE: &str = "/var/lib/observer";
 pub(crate) enum StartError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    #[error("cannot start a thread for lines of JSON")]
+    Thread(#[source] io::Error),
     #[error("cannot post to `{url}`")]
     Post {
         url: String,
@@ -43,7 +54,7 @@ pub(crate) fn start(
     config: &Config,
     feed: &mut Feed,
     telemetry: &Arc<Telemetry>,
-) -> Result<Endpoints, StartError> {
+) -> Result<Exports, StartError> {
     let root = config.export.queue_dir.clone().or_else(|| {
         let state = Path::new(DEFAULT_STATE);
         state.is_dir().then(|| state.join("queue"))
@@ -53,7 +64,7 @@ pub(crate) fn start(
         let url = remote.url.to_string();
         let receiver = Receiver::new(remote).map_err(|source| StartError::Post { url, source })?;
         endpoints.push(Endpoint::spawn(
-            &sending(remote),
+            &sending(&remote.name, &remote.url, remote_write::first(remote), &remote.queue),
             feed.add(&remote.name, telemetry),
             remote_write::encoders(remote, &config.global.external_labels, telemetry),
             receiver,
@@ -61,15 +72,52 @@ pub(crate) fn start(
             telemetry,
         )?);
     }
-    Ok(endpoints)
+    for otlp in &config.export.otlp {
+        let url = otlp.url.to_string();
+        let receiver = otlp::Receiver::new(otlp).map_err(|source| StartError::Post { url, source })?;
+        endpoints.push(Endpoint::spawn(
+            &sending(&otlp.name, &otlp.url, Protocol::Otlp, &otlp.queue),
+            feed.add(&otlp.name, telemetry),
+            otlp::encoders(otlp, &config.global.external_labels, telemetry),
+            receiver,
+            queue(&otlp.queue, root.as_deref().map(|root| root.join(directory(&otlp.name)))),
+            telemetry,
+        )?);
+    }
+    let lines = config.export.ndjson.iter().map(|ndjson| Writing::start(ndjson, feed, telemetry));
+    let lines = lines.collect::<Result<_, _>>().map_err(StartError::Thread)?;
+    Ok(Exports { endpoints, lines })
 }
 
-fn sending(remote: &RemoteWrite) -> Sending {
-    let QueueConfig { min_shards, max_shards, min_backoff, max_backoff, .. } = remote.queue;
+/// All exports that run.
+pub(crate) struct Exports {
+    endpoints: Endpoints,
+    lines: Vec<Writing>,
+}
+
+impl Exports {
+    /// What tells how each endpoint is.
+    pub(crate) fn statuses(&self) -> impl Fn() -> Vec<Status> + Send + Sync + 'static {
+        self.endpoints.statuses()
+    }
+
+    /// Delivers what there is until `grace` is over or `enough` says so, and stores the rest. The shard has ended.
+    pub(crate) async fn finish(self, grace: Duration, enough: impl Future<Output = ()>) {
+        let Self { endpoints, lines } = self;
+        let written = async { timeout(grace, Writing::finish_all(lines)).await };
+        let (written, ()) = tokio::join!(written, endpoints.finish(grace, enough));
+        if written.is_err() {
+            log::error!("the last lines of JSON are lost: nobody has read them for {grace:?}");
+        }
+    }
+}
+
+fn sending(name: &str, url: &Uri, protocol: Protocol, queue: &QueueConfig) -> Sending {
+    let QueueConfig { min_shards, max_shards, min_backoff, max_backoff, .. } = *queue;
     Sending {
-        name: remote.name.clone(),
-        url: remote.url.to_string(),
-        protocol: remote_write::first(remote),
+        name: name.to_owned(),
+        url: url.to_string(),
+        protocol,
         min_shards,
         max_shards,
         min_backoff,

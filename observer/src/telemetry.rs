@@ -119,6 +119,7 @@ telemetry! {
     export_windows_lost: Labelled<Counter> = EXPORT_WINDOWS_LOST,
     export_series: Labelled<Gauge> = EXPORT_SERIES,
     export_series_refused: Labelled<Counter> = EXPORT_SERIES_REFUSED,
+    export_otlp_points: Labelled<Counter> = EXPORT_OTLP_POINTS,
     export_encoder_memory: Labelled<Gauge> = EXPORT_ENCODER_MEMORY,
     export_encoded: Labelled<Counter> = EXPORT_ENCODED,
     export_delivered: Labelled<Counter> = EXPORT_DELIVERED,

@@ -5,7 +5,7 @@ mod line;
 use std::{collections::HashMap, sync::Arc};
 
 use observer_aggregate::{
-    series::{Layout, NO_TIME, is_present, is_stale},
+    series::{ABSENT, Layout, NO_TIME, is_present, is_stale},
     stream::Conditions,
     window::{View, Window},
 };
@@ -28,11 +28,15 @@ pub struct Written {
     pub histograms: u64,
 }
 
-/// Writes lines. Once all series are known, it allocates nothing but what the lines take.
+/// How many bytes of lines are handed out at a time, and a line more.
+const CHUNK: usize = 256 << 10;
+
+/// Writes lines. Once all series are known, it allocates nothing.
 #[derive(Debug, Default)]
 pub struct Encoder {
     options: Options,
     blocks: HashMap<u64, Lines>,
+    buffer: Vec<u8>,
 }
 
 /// The lines of a block's series, as far as they do not change.
@@ -55,34 +59,46 @@ struct Slot {
     last: f64,
 }
 
+/// No value yet: one that no sample has.
+const UNWRITTEN: f64 = ABSENT;
+
 impl Encoder {
     /// An encoder that has seen nothing.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options, blocks: HashMap::new() }
+        Self { options, ..Self::default() }
     }
 
     /// Bytes kept for series.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let of_lines = |lines: &Lines| lines.slots.capacity() * size_of::<Slot>() + lines.text.capacity();
-        self.blocks.values().map(of_lines).sum()
+        self.blocks.values().map(of_lines).sum::<usize>() + self.buffer.capacity()
     }
 
-    /// Appends a window's lines: one for each of its samples, and behind them one for itself.
-    pub fn window(&mut self, window: &Window, out: &mut Vec<u8>) -> Written {
+    /// Hands out a window's lines, whole ones: one for each of its samples, and behind them one for itself.
+    pub fn window(&mut self, window: &Window, out: &mut dyn FnMut(&[u8])) -> Written {
+        let Self { options, blocks, buffer } = self;
         let mut written = Written::default();
         for view in window.views() {
-            let lines = self.blocks.entry(view.block).or_default();
+            let lines = blocks.entry(view.block).or_default();
             lines.serial = window.serial;
             if view.fresh {
-                lines.learn(&view, &self.options);
-                lines.write(&view, window, self.options.changed_only, out, &mut written);
+                lines.learn(&view, options);
+                lines.write(&view, window, options.changed_only, buffer, out, &mut written);
             }
         }
-        self.blocks.retain(|_, lines| lines.serial == window.serial);
-        line::window(out, window, &written);
+        blocks.retain(|_, lines| lines.serial == window.serial);
+        line::window(buffer, window, &written);
+        out(buffer);
+        buffer.clear();
         written
+    }
+
+    /// What was handed out last was not written: no value is taken for written before.
+    pub fn forget_values(&mut self) {
+        let slots = self.blocks.values_mut().flat_map(|lines| &mut lines.slots);
+        slots.for_each(|slot| slot.last = UNWRITTEN);
     }
 }
 
@@ -111,7 +127,7 @@ impl Lines {
                 line::series(&mut self.text, view.source, layout, slot);
             }
             let len = (self.text.len() - start) as u32;
-            *state = Slot { birth, at: start as u32, len, last: f64::NAN };
+            *state = Slot { birth, at: start as u32, len, last: UNWRITTEN };
         }
         if self.dead > 1 << 16 && 2 * self.dead > self.text.len() {
             self.compact(layout);
@@ -140,7 +156,8 @@ impl Lines {
         view: &View<'_>,
         window: &Window,
         changed_only: bool,
-        out: &mut Vec<u8>,
+        buffer: &mut Vec<u8>,
+        out: &mut dyn FnMut(&[u8]),
         written: &mut Written,
     ) {
         let View { layout, values, times, .. } = view;
@@ -155,10 +172,14 @@ impl Lines {
             state.last = value;
             let time_ms = times.get(slot as usize).copied().filter(|time| *time != NO_TIME);
             let text = &self.text[state.at as usize..][..state.len as usize];
-            line::sample(out, text, time_ms.unwrap_or(window.end_ms), value, native);
+            line::sample(buffer, text, time_ms.unwrap_or(window.end_ms), value, native);
             match native {
                 Some(_) => written.histograms += 1,
                 None => written.samples += 1,
+            }
+            if buffer.len() >= CHUNK {
+                out(buffer);
+                buffer.clear();
             }
         }
     }

@@ -25,7 +25,9 @@ mod groups;
 mod native;
 mod number;
 mod plan;
+mod read;
 pub mod response;
+mod split;
 mod state;
 mod unit;
 
@@ -45,6 +47,7 @@ use body::{Body, Counts, Limits, Path, Stamp};
 use composite::Scratch as Buckets;
 use groups::Owner;
 use plan::{Data, Plan, Scratch};
+pub use split::{Piece, split};
 use state::{Origin, Slot};
 
 /// How sums and histograms are counted.

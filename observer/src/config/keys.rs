@@ -250,6 +250,41 @@ sections! {
     ExportKeys<'n> "`export`" {
         "queue_dir" => queue_dir: PathBuf = "", "Where what waits is kept on disk, a directory for each receiver; `--queue-dir`. If nothing is said /var/lib/observer/queue, if /var/lib/observer is there, else nothing goes to disk.";
         "shutdown_grace" => shutdown_grace: Delay = "5s", "How long the agent delivers what it has after the signal to end; the rest is kept on disk; `--shutdown-grace`.";
+        "otlp" => otlp: Vec<OtlpKeys<'n>> = "", "Where windows are posted as OTLP; `--otlp`.";
+        "ndjson" => ndjson: Vec<NdjsonKeys<'n>> = "", "Where windows are written as lines of JSON; `--ndjson`.";
+    }
+
+    /// A receiver of OTLP.
+    OtlpKeys<'n> "an entry of `export: otlp`" {
+        "endpoint" => endpoint: String = "", "Where to post: `http://HOST:4317` for gRPC, `http://HOST:4318` or a whole URL for HTTP. Needed.";
+        "name" => name: String = "", "What messages, metrics and the queue's directory call it; `otlp`, host and port if nothing is said. Each has its own.";
+        "protocol" => protocol: String = "", "grpc or http/protobuf; if nothing is said gRPC on port 4317, else HTTP. HTTP without a path posts to `/v1/metrics`.";
+        "compression" => compression: String = "gzip", "gzip or none.";
+        "timeout" => timeout: Duration = "10s", "The longest from a request to the end of its answer.";
+        "temporality" => temporality: String = "cumulative", "cumulative, or delta: what sums and histograms counted since the point before.";
+        "histograms" => histograms: String = "exponential", "exponential, or explicit: the classic buckets where a histogram has both.";
+        "resource_attributes" => resource_attributes: Labels = "", "More attributes of every resource; they win over those the agent finds.";
+        "headers" => headers: Labels = "", "More headers that are sent.";
+        "queue_config" => queue_config: QueueKeys<'n> = "", "What waits, and how it is sent.";
+        "basic_auth" => basic_auth: BasicAuthKeys<'n> = "", "As in a job.";
+        "authorization" => authorization: AuthorizationKeys<'n> = "", "As in a job.";
+        "bearer_token" => bearer_token: Secret = "", "As in a job.";
+        "bearer_token_file" => bearer_token_file: PathBuf = "", "As in a job.";
+        "http_headers" => http_headers: Named<HeaderKeys<'n>> = "", "As in a job.";
+        "tls_config" => tls_config: TlsKeys<'n> = "", "As in a job.";
+        "enable_http2" => enable_http2: bool = "true", "As in a job; gRPC always is HTTP/2.";
+        "follow_redirects" => follow_redirects: bool = "true", "Follow an answer that says to post the same elsewhere (307, 308).";
+    }
+
+    /// Lines of JSON.
+    NdjsonKeys<'n> "an entry of `export: ndjson`" {
+        "path" => path: String = "", "A file, `-` for the standard output, or `unix:` and the path of a socket that a reader listens on. Needed.";
+        "name" => name: String = "", "What messages and metrics call it; `ndjson` and the path if nothing is said. Each has its own.";
+        "match" => select: Vec<At<'n, String>> = "", "Selectors such as `{__name__=~\"observer_.*\"}`; what one of them takes is written. Everything if nothing is said.";
+        "changed_only" => changed_only: bool = "false", "Leave out samples with the value that was written last.";
+        "max_size" => max_size: Size = "100MiB", "A file that has reached this begins anew with the next window; 0 for never.";
+        "max_age" => max_age: Duration = "", "A file as old as this begins anew; never if nothing is said.";
+        "max_files" => max_files: usize = "5", "How many earlier files are kept beside it: `PATH.1` is the latest.";
     }
 
     /// What the agent may use.

@@ -1,15 +1,19 @@
 //! How what waits for a receiver is kept, and how it is sent.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use hyper::Uri;
 use observer_queue::Fsync;
 
 use super::{
-    duration,
+    Ndjson, Otlp, Place, duration,
     job::set,
     keys::{ExportKeys, QueueKeys},
     section::{At, Delay, Section as _, Size},
-    yaml::Fault,
+    yaml::{Fault, Node},
 };
 
 /// `queue_config`
@@ -122,27 +126,73 @@ impl Syncing {
 }
 
 /// The `export` section.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Export {
     /// Where queues are kept.
     pub(crate) queue_dir: Option<PathBuf>,
     /// How long what there is is delivered after the signal to end.
     pub(crate) shutdown_grace: Duration,
+    /// Receivers of OTLP.
+    pub(crate) otlp: Vec<Otlp>,
+    /// Where lines of JSON go.
+    pub(crate) ndjson: Vec<Ndjson>,
 }
 
 impl Default for Export {
     fn default() -> Self {
-        Self { queue_dir: None, shutdown_grace: Duration::from_secs(5) }
+        Self { queue_dir: None, shutdown_grace: Duration::from_secs(5), otlp: Vec::new(), ndjson: Vec::new() }
     }
 }
 
 impl Export {
-    pub(super) fn new(keys: ExportKeys<'_>) -> Self {
-        let ExportKeys { queue_dir, shutdown_grace, .. } = keys;
+    /// Relative paths start at `base`.
+    pub(super) fn new(keys: ExportKeys<'_>, base: &Path) -> Result<Self, Fault> {
+        let ExportKeys { queue_dir, shutdown_grace, otlp, ndjson, .. } = keys;
         let default = Self::default();
-        Self {
+        let mut export = Self {
             queue_dir: queue_dir.map(|at| at.value),
             shutdown_grace: shutdown_grace.map_or(default.shutdown_grace, |at| at.value.0),
+            ..default
+        };
+        for keys in otlp.into_iter().flat_map(|at| at.value) {
+            let node = keys.place();
+            let otlp = Otlp::new(keys, base)?;
+            export.is_new(node, &otlp.name)?;
+            export.otlp.push(otlp);
+        }
+        for keys in ndjson.into_iter().flat_map(|at| at.value) {
+            let node = keys.place();
+            let ndjson = Ndjson::new(keys, base)?;
+            export.is_new(node, &ndjson.name)?;
+            export.ndjson.push(ndjson);
+        }
+        Ok(export)
+    }
+
+    fn is_new(&self, node: Node<'_>, name: &str) -> Result<(), Fault> {
+        match self.names().any(|other| other == name) {
+            true => Err(node.fault(format!("a second export named `{name}`: give each a `name`"))),
+            false => Ok(()),
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let otlp = self.otlp.iter().map(|otlp| &*otlp.name);
+        otlp.chain(self.ndjson.iter().map(|ndjson| &*ndjson.name))
+    }
+
+    /// Adds an endpoint of the command line, unless the file has it.
+    pub(crate) fn add_otlp(&mut self, endpoint: &Uri) {
+        let otlp = Otlp::to(endpoint);
+        if !self.names().any(|name| name == otlp.name) {
+            self.otlp.push(otlp);
+        }
+    }
+
+    /// Adds a place of the command line, unless the file has it.
+    pub(crate) fn add_ndjson(&mut self, place: &Place) {
+        if !self.ndjson.iter().any(|ndjson| ndjson.place == *place) {
+            self.ndjson.push(Ndjson::to(place.clone()));
         }
     }
 }

@@ -71,10 +71,12 @@ rows! { AGENT_ROWS:
 
 rows! { EXPORT_ROWS:
     EXPORT_WINDOWS_LOST = Counter "observer_export_windows_lost", ["endpoint", "cause"],
-        "Windows that an export did not encode, by cause: encoder_behind (it was busy with earlier ones for too long), clock (it ended before one that was exported: the clock was set back).";
+        "Windows that an export did not encode, by cause: encoder_behind (it was busy with earlier ones for too long), clock (it ended before one that was exported: the clock was set back); of lines of JSON disk_full, write_error, no_reader.";
     EXPORT_SERIES = Gauge "observer_export_series", ["endpoint"], "Series that an export sends.";
     EXPORT_SERIES_REFUSED = Counter "observer_export_series_refused", ["endpoint", "cause"],
         "Series that an export does not send, by cause: dropped (by a relabelling rule), duplicate (relabelling made it the same as another), unnamed, too_long (64 KiB for all labels), full.";
+    EXPORT_OTLP_POINTS = Counter "observer_export_otlp_untold", ["endpoint", "cause"],
+        "Samples that an OTLP export does not tell as they are, by cause: unsupported (gauge histograms, parts without a whole), malformed (buckets that contradict each other, fractions), withheld (delta: first values, and those of no later time, which the next point tells), coarsened (told, with fewer buckets).";
     EXPORT_ENCODER_MEMORY = Gauge "observer_export_encoder_bytes", ["endpoint"], "Memory in which an export keeps what it knows of its series.";
     EXPORT_ENCODED = Counter "observer_export_encoded_samples", ["endpoint", "kind"],
         "Samples put into the queue of an endpoint, by kind: sample, histogram (native), exemplar. Each is delivered, dropped or waits.";

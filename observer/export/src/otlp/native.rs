@@ -15,7 +15,7 @@ use super::{
 use crate::wire;
 
 /// A field of `Metric`.
-const EXPONENTIAL_HISTOGRAM: u32 = 10;
+pub(super) const EXPONENTIAL_HISTOGRAM: u32 = 10;
 
 /// Fields of `ExponentialHistogramDataPoint`.
 const SCALE: u32 = 6;

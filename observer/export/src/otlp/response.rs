@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::wire;
+use super::read::{Value, fields, message};
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +70,8 @@ pub fn http(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Verdict 
 /// `ExportMetricsServiceResponse`: points that were rejected, or a warning. One that cannot be read is taken for success.
 fn partial(body: &[u8]) -> Verdict {
     let partial = message(fields(body), 1).unwrap_or(&[]);
-    let rejected = fields(partial).find_map(|(field, value)| match value {
-        Value::Number(rejected) if field == 1 => Some(rejected),
+    let rejected = fields(partial).find_map(|field| match field.value {
+        Value::Number(rejected) if field.number == 1 => Some(rejected),
         _ => None,
     });
     let message = message(fields(partial), 2).map(text).unwrap_or_default();
@@ -87,17 +87,17 @@ fn status_message(body: &[u8]) -> String {
 
 /// The delay in the `google.rpc.RetryInfo` of a `google.rpc.Status`.
 fn retry_delay(status: &[u8]) -> Option<Duration> {
-    let details = fields(status).filter_map(|(field, value)| match value {
-        Value::Bytes(any) if field == 3 => Some(any),
+    let mut details = fields(status).filter_map(|field| match field.value {
+        Value::Bytes(any) if field.number == 3 => Some(any),
         _ => None,
     });
-    let info = details.into_iter().find_map(|any| {
+    let info = details.find_map(|any| {
         let url = message(fields(any), 1)?;
         url.ends_with(b"google.rpc.RetryInfo").then(|| message(fields(any), 2)).flatten()
     })?;
     let (mut seconds, mut nanos) = (0, 0);
-    for (field, value) in fields(message(fields(info), 1)?) {
-        match (field, value) {
+    for field in fields(message(fields(info), 1)?) {
+        match (field.number, field.value) {
             (1, Value::Number(value)) => seconds = value,
             (2, Value::Number(value)) => nanos = value,
             _ => {}
@@ -108,47 +108,6 @@ fn retry_delay(status: &[u8]) -> Option<Duration> {
     Some(Duration::new(seconds, u32::try_from(nanos).ok()?.min(999_999_999)))
 }
 
-#[derive(Clone, Copy)]
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    Other,
-}
-
-fn message<'a>(mut fields: impl Iterator<Item = (u32, Value<'a>)>, wanted: u32) -> Option<&'a [u8]> {
-    fields.find_map(|(field, value)| match value {
-        Value::Bytes(bytes) if field == wanted => Some(bytes),
-        _ => None,
-    })
-}
-
-/// The fields of a message, up to what cannot be read.
-fn fields(mut rest: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> {
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let (tag, behind) = wire::read_varint(rest);
-        let field = u32::try_from(tag >> 3).ok()?;
-        let (value, behind) = match tag & 7 {
-            0 => {
-                let (number, behind) = wire::read_varint(behind);
-                (Value::Number(number), behind)
-            }
-            1 => (Value::Other, behind.get(8..)?),
-            2 => {
-                let (length, behind) = wire::read_varint(behind);
-                let (bytes, behind) = behind.split_at_checked(usize::try_from(length).ok()?)?;
-                (Value::Bytes(bytes), behind)
-            }
-            5 => (Value::Other, behind.get(4..)?),
-            _ => return None,
-        };
-        rest = behind;
-        Some((field, value))
-    })
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().chars().take(LONGEST_MESSAGE).collect()
 }
@@ -156,6 +115,7 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire;
 
     fn taken(rejected: u64, message: &str) -> Verdict {
         Verdict::Taken { rejected, message: message.to_owned() }

@@ -26,7 +26,7 @@ fn read(out: &[u8]) -> Vec<Value> {
 fn encode(encoder: &mut Encoder, serial: u64, origins: &mut [&mut Origin]) -> Vec<Value> {
     let mut out = Vec::new();
     let window = close(serial, T0 + 1_000 * serial as i64, origins);
-    let written = encoder.window(&window, &mut out);
+    let written = encoder.window(&window, &mut |lines| out.extend_from_slice(lines));
     let lines = read(&out);
     assert_eq!(lines.len() as u64, written.samples + written.histograms + 1);
     lines
@@ -54,11 +54,12 @@ fn the_documentation_shows_what_is_written() {
     target.set(("pg_ratio", Kind::Unknown), Suffix::None, target_labels, f64::NAN);
     let mut encoder = Encoder::default();
     let mut out = Vec::new();
-    encoder.window(&close(41, T0, &mut [&mut kernel, &mut target]), &mut out);
+    encoder
+        .window(&close(41, T0, &mut [&mut kernel, &mut target]), &mut |lines| out.extend_from_slice(lines));
     lost(&mut out, 42, 44, "no_reader");
     target.end("pg_ratio", Suffix::None, target_labels);
     target.block.end_all();
-    encoder.window(&close(45, T0 + 4_000, &mut [&mut target]), &mut out);
+    encoder.window(&close(45, T0 + 4_000, &mut [&mut target]), &mut |lines| out.extend_from_slice(lines));
 
     let page = include_str!("../../../../docs/ndjson.md");
     let shown = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
@@ -149,6 +150,9 @@ fn what_did_not_change_can_be_left_out() {
         kinds.push(encode(&mut encoder, serial, &mut [&mut origin]).len());
     }
     assert_eq!(kinds, [2, 1, 2, 2, 1]);
+    origin.block.touch();
+    encoder.forget_values();
+    assert_eq!(encode(&mut encoder, 6, &mut [&mut origin]).len(), 2);
 }
 
 #[test]
@@ -160,11 +164,25 @@ fn windows_tell_what_they_have() {
     origin.histogram("h", "", &[("+Inf", 4)], 0.75);
     let mut encoder = Encoder::default();
     let mut out = Vec::new();
-    let written = encoder.window(&close(7, T0, &mut [&mut origin]), &mut out);
+    let written =
+        encoder.window(&close(7, T0, &mut [&mut origin]), &mut |lines| out.extend_from_slice(lines));
     assert_eq!(written, Written { samples: 4, histograms: 1 });
     let window = json!({"v": 1, "kind": "window", "window": 7, "end_ms": T0, "complete": true, "samples": 4, "histograms": 1});
     assert_eq!(read(&out).last(), Some(&window));
     // No news: the window is told all the same.
     let lines = encode(&mut encoder, 8, &mut [&mut origin]);
     assert_eq!((lines.len(), &lines[0]["samples"]), (1, &json!(0)));
+}
+
+#[test]
+fn chunks_have_whole_lines() {
+    let mut origin = Origin::new(Source::Scrape);
+    for n in 0..5_000 {
+        origin.set(("m", Kind::Gauge), Suffix::None, &format!("n=\"{n}\""), 1.0);
+    }
+    let (mut chunks, mut lines) = (0, 0);
+    Encoder::default().window(&close(1, T0, &mut [&mut origin]), &mut |chunk| {
+        (chunks, lines) = (chunks + 1, lines + read(chunk).len());
+    });
+    assert_eq!((chunks > 1, lines), (true, 5_001));
 }

@@ -361,29 +361,67 @@ fn requests_keep_to_their_limits() {
     assert!(parts.iter().all(|(_, points, _, bytes)| *points <= 7 && *bytes <= 2_500), "{}", parts.len());
     let lasts: Vec<_> = parts.iter().map(|(_, _, last, _)| *last).collect();
     assert_eq!(lasts.iter().position(|last| *last), Some(parts.len() - 1));
-    let flat = |requests: &mut dyn Iterator<Item = &Request>| {
-        let mut points = Vec::new();
-        for request in requests {
-            for resource in &request.resource_metrics {
-                for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
-                    let place = (pairs(&resource.resource.as_ref().unwrap().attributes), &metric.name);
-                    match metric.data.as_ref().unwrap() {
-                        Data::Gauge(data) => {
-                            points.extend(data.points.iter().map(|point| format!("{place:?} {point:?}")));
-                        }
-                        Data::Histogram(data) => {
-                            points.extend(data.points.iter().map(|point| format!("{place:?} {point:?}")));
-                        }
-                        other => panic!("{other:?}"),
+    let mut flat: Vec<_> = parts.iter().flat_map(|(request, ..)| points(request)).collect();
+    flat.sort();
+    assert_eq!(points(&all[0].0), flat);
+}
+
+#[test]
+fn a_request_can_be_cut_until_it_has_one_point() {
+    let mut origin = Origin::new(Source::Scrape);
+    for n in 0..9 {
+        let labels = format!("instance=\"{}\",job=\"j\",n=\"{n}\"", n / 4);
+        origin.set(("c", Kind::Counter), Suffix::Total, &labels, f64::from(n));
+        origin.histogram("h", &labels, &[("1", 1), ("+Inf", 3)], 1.0);
+    }
+    let mut encoder = Encoder::new(Options::default());
+    let mut waiting = Vec::new();
+    encoder.window(&close(1, T0, &mut [&mut origin]), &mut |batch| waiting.push(batch.body.to_vec()));
+    let whole = points(&Request::decode(&*waiting[0]).unwrap());
+    let mut parts = Vec::new();
+    while let Some(body) = waiting.pop() {
+        let request = Request::decode(&*body).unwrap();
+        match observer_export::otlp::split(&body) {
+            Some(halves) => {
+                let sizes = halves.each_ref().map(|half| half.samples + half.histograms);
+                assert_eq!(sizes.iter().sum::<u32>() as usize, points(&request).len());
+                assert!(sizes[0].abs_diff(sizes[1]) <= 1);
+                waiting.extend(halves.map(|half| half.body));
+            }
+            None => parts.extend(points(&request)),
+        }
+    }
+    parts.sort();
+    assert_eq!((parts.len(), parts), (18, whole));
+    assert_eq!(observer_export::otlp::split(b"no request"), None);
+}
+
+/// Each point with all that it stands in, as text, in order.
+fn points(request: &Request) -> Vec<String> {
+    let mut points = Vec::new();
+    for resource in &request.resource_metrics {
+        for scope in &resource.scope_metrics {
+            for metric in &scope.metrics {
+                let place = format!(
+                    "{:?} {:?} {} {:?}",
+                    resource.resource, scope.scope, metric.name, metric.metadata
+                );
+                match metric.data.as_ref().unwrap() {
+                    Data::Gauge(data) => points.extend(data.points.iter().map(|p| format!("{place} {p:?}"))),
+                    Data::Sum(data) => {
+                        let how = (data.temporality, data.monotonic);
+                        points.extend(data.points.iter().map(|p| format!("{place} {how:?} {p:?}")));
                     }
+                    Data::Histogram(data) => {
+                        points.extend(
+                            data.points.iter().map(|p| format!("{place} {} {p:?}", data.temporality)),
+                        );
+                    }
+                    other => panic!("{other:?}"),
                 }
             }
         }
-        points.sort();
-        points
-    };
-    assert_eq!(
-        flat(&mut all.iter().map(|(request, ..)| request)),
-        flat(&mut parts.iter().map(|(request, ..)| request))
-    );
+    }
+    points.sort();
+    points
 }

@@ -1,0 +1,113 @@
+//! `observer run --otlp` and `--ndjson`: what a real store got over OTLP is what stands in the lines of JSON, each sample once.
+
+use std::{collections::BTreeMap, fs, io::Read as _, os::unix::net::UnixListener, path::PathBuf};
+
+use observer_tests::{
+    clock,
+    daemon::scratch,
+    exporter::Exporter,
+    observer::Agent,
+    privileges::Privileges,
+    store::{Kind, Store},
+    written::{Samples, Written},
+};
+use serde_json::Value;
+
+/// A file that goes with the test.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Every line, read.
+fn lines(text: &str) -> Vec<Value> {
+    assert!(text.ends_with('\n'), "half a line: {:?}", text.lines().last());
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// The samples of the lines that a store has under the same name, by labels as OTLP has them.
+fn told(lines: &[Value]) -> Written {
+    let mut written = Written::new();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    for line in lines.iter().filter(|line| line["value"].is_number()) {
+        let name = text(&line["name"]);
+        let alone = matches!(line["type"].as_str(), Some("gauge" | "counter" | "unknown"));
+        if !alone && !name.ends_with("_sum") && !name.ends_with("_count") {
+            continue;
+        }
+        let mut labels = BTreeMap::from([("__name__".to_owned(), name)]);
+        let scraped = line["source"] == "scrape";
+        for (name, value) in line["labels"].as_object().expect("labels") {
+            let name = match &**name {
+                "job" if scraped => "service.name",
+                "instance" if scraped => "service.instance.id",
+                name => name,
+            };
+            labels.insert(name.to_owned(), text(value));
+        }
+        if !scraped {
+            labels.insert("service.name".to_owned(), "observer".to_owned());
+        }
+        let time = line["time_ms"].as_i64().expect("a time");
+        let value = line["value"].as_f64().expect("a number");
+        written.entry(labels).or_default().push((time, value.to_bits()));
+    }
+    written
+}
+
+/// The samples of the series with at least these labels; a store has the resource's other attributes as labels too.
+fn found<'a>(written: &'a Written, labels: &BTreeMap<String, String>) -> Vec<&'a Samples> {
+    let has =
+        |all: &BTreeMap<String, String>| labels.iter().all(|(name, value)| all.get(name) == Some(value));
+    written.iter().filter(|(all, _)| has(all)).map(|(_, samples)| samples).collect()
+}
+
+#[test]
+fn a_store_has_over_otlp_what_the_lines_say() {
+    let (Some(node), Some(store)) = (Exporter::node(), Store::start(Kind::Victoria)) else { return };
+    let file = Scratch(scratch("ndjson"));
+    let base = store.url().replace("/api/v1/write", "");
+    let (otlp, lines_to) = (format!("{base}/opentelemetry/v1/metrics"), file.0.display().to_string());
+    let args = ["--no-tcp", "--scrape", &node.scrape("node"), "--otlp", &otlp, "--ndjson", &lines_to];
+    let agent = Agent::start(Privileges::Root, &args);
+    clock::wait_for("eight windows", || {
+        let text = fs::read_to_string(&file.0).ok()?;
+        (text.matches("\"kind\":\"window\"").count() >= 8).then_some(())
+    });
+    let (code, stderr) = agent.stop();
+    assert_eq!(code, Some(0), "{stderr}");
+
+    let lines = lines(&fs::read_to_string(&file.0).expect("lines"));
+    let numbers: Vec<_> = lines.iter().filter_map(|line| line["window"].as_u64()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    let (told, stored) = (told(&lines), store.samples());
+    assert!(told.len() > 300, "{}", told.len());
+    for (labels, samples) in &told {
+        let mut there = found(&stored, labels);
+        assert_eq!(there.len(), 1, "{labels:?}");
+        let mut there = there.remove(0).clone();
+        there.sort_unstable();
+        assert_eq!(&there, samples, "{labels:?}");
+    }
+}
+
+#[test]
+fn a_reader_on_a_socket_gets_whole_lines() {
+    let socket = Scratch(scratch("sock"));
+    let listener = UnixListener::bind(&socket.0).expect("a socket");
+    let place = format!("unix:{}", socket.0.display());
+    let agent = Agent::start(Privileges::Root, &["--no-tcp", "--ndjson", &place]);
+    let (mut stream, _) = listener.accept().expect("the agent connects");
+    let _page = agent.page_with(|page| page.sum("observer_windows_total", &[]) >= 3.0);
+    let (code, stderr) = agent.stop();
+    assert_eq!(code, Some(0), "{stderr}");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("text");
+    let lines = lines(&text);
+    assert!(lines.iter().all(|line| line["v"] == 1));
+    assert_eq!(lines.last().map(|line| &line["kind"]), Some(&Value::from("window")));
+}
