@@ -36,7 +36,8 @@ pub struct Store {
 
 /// A program that `cargo xtask setup --tests` has unpacked. Where the tests must be complete, a missing one fails the test.
 #[track_caller]
-fn unpacked(name: &str) -> Option<PathBuf> {
+#[must_use]
+pub fn unpacked(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/peers/usr/bin").join(name);
     if path.is_file() {
         return Some(path);
