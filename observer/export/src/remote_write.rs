@@ -44,7 +44,8 @@ pub struct Options {
     pub relabel: Option<Box<dyn Relabel>>,
     /// Samples of a request at most.
     pub max_samples: usize,
-    /// Bytes of a request at most, before they are compressed. A larger series goes alone.
+    /// Bytes of a request at most, before they are compressed. A larger series goes alone. Where the symbols of version 2 take more
+    /// than half of it, the series beside them may take the other half nevertheless.
     pub max_bytes: usize,
     /// How many lanes there are.
     pub lanes: u16,

@@ -68,6 +68,8 @@ pub(crate) struct Output {
     version: Version,
     max_samples: usize,
     max_bytes: usize,
+    /// That, or more if the symbols leave too little of it.
+    limit: usize,
     body: Body,
     counts: Counts,
     open: bool,
@@ -91,6 +93,7 @@ impl Output {
             version: options.version,
             max_samples: options.max_samples.max(1),
             max_bytes: options.max_bytes,
+            limit: options.max_bytes,
             body: Body::new(),
             counts: Counts::default(),
             open: false,
@@ -141,8 +144,7 @@ impl Output {
     fn open(&mut self, target: &mut Target<'_>, size: usize, out: &mut Out<'_>) {
         let Counts { samples, histograms, metadata } = self.counts;
         let count = (samples + histograms + metadata) as usize;
-        if self.open && (count >= self.max_samples || (count > 0 && self.body.len() + size > self.max_bytes))
-        {
+        if self.open && (count >= self.max_samples || (count > 0 && self.body.len() + size > self.limit)) {
             self.finish(target.lane, out);
         }
         if !self.open {
@@ -158,6 +160,8 @@ impl Output {
         self.values.clear();
         if self.version == Version::V2 {
             self.body.put_kept(target.symbols.get_or_insert_with(Kept::new), target.shared.strings.bytes());
+            // Rather a larger request than one for each series, all with the same symbols.
+            self.limit = self.max_bytes.max(self.body.len() + self.max_bytes / 2);
         }
     }
 

@@ -118,6 +118,8 @@ pub(crate) struct Store {
     untemplated: Vec<usize>,
     builder: Builder,
     capacity: usize,
+    /// A bin with as many bytes of strings takes no more parts.
+    max_strings: usize,
     lanes: u16,
     send_native: bool,
     classic_beside_native: bool,
@@ -143,6 +145,7 @@ impl Store {
             untemplated: Vec::new(),
             builder: Builder::new(options),
             capacity: options.max_samples.max(1),
+            max_strings: options.max_bytes / 2,
             lanes: options.lanes.max(1),
             send_native: options.send_native,
             classic_beside_native: options.classic_beside_native,
@@ -186,6 +189,7 @@ impl Store {
         let fits = |bin: &Bin| {
             known.is_none_or(|lane| bin.lane == lane)
                 && (bin.series + series <= self.capacity || bin.parts.is_empty())
+                && bin.shared.strings.bytes().len() <= self.max_strings
         };
         part.bin = self.bins.iter().position(fits).unwrap_or_else(|| {
             let lane = known.unwrap_or_else(|| self.idle_lane());

@@ -254,6 +254,21 @@ fn small_blocks_share_a_request_and_large_ones_are_cut() {
     }
 }
 
+#[test]
+fn long_strings_do_not_make_a_request_of_each_series() {
+    let options = Options { max_bytes: 40_000, ..Options::new(Version::V2) };
+    let mut pipe = Pipe::new(options);
+    let mut block = Block::default();
+    let family = block.family("x", Kind::Gauge, "", "");
+    for n in 0..100 {
+        block.add(family, Suffix::None, &format!("n=\"{n}{}\"", "a".repeat(1000))).expect("a slot");
+        block.set(n, 1.0);
+    }
+    block.touch();
+    pipe.window(1000, &mut [&mut block]);
+    assert_eq!((pipe.received().requests.len(), pipe.received().series.len()), (1, 100));
+}
+
 /// The bytes as the specifications and protobuf's encoding have them, written by hand.
 #[test]
 fn the_bytes_are_those_of_the_specification() {
