@@ -14,7 +14,7 @@ use super::{
     store::{NATIVE, Part, SENT},
 };
 
-/// What follows a value: the tag of the time and its six bytes, in milliseconds from 2004 to 2109.
+/// What follows a value: the tag of the time and its six bytes, in milliseconds from 1971 to 2109.
 pub(crate) const TAIL: usize = 7;
 
 /// A value.
