@@ -63,6 +63,29 @@ fn a_file_that_runs_is_told_with_its_warnings() {
 }
 
 #[test]
+fn files_of_certificates_and_logins_that_are_of_no_use_are_named() {
+    let text = "\
+remote_write: [{url: 'https://h/write', basic_auth: {username: a, password_file: /nonexistent/p}}]
+scrape_configs:
+- {job_name: j, tls_config: {ca_file: good.yml, cert_file: /nonexistent/c, key_file: good.yml}}
+";
+    let file = File::new("files", text);
+    let path = file.0.display().to_string();
+    let name = file.0.file_name().expect("it has one").to_string_lossy().into_owned();
+    fs::write(&file.0, text.replace("good.yml", &name)).expect("it was just written");
+    let (code, out, said) = check(&[&path], &[]);
+    assert_eq!(code, Some(0), "{said}");
+    for expected in [
+        "  of no use: cannot read `/nonexistent/c`: No such file or directory",
+        "  of no use: cannot read `/nonexistent/p`: No such file or directory",
+        &format!("  of no use: `{path}`: no certificate in PEM"),
+        &format!("  of no use: `{path}`: no key in PEM"),
+    ] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+}
+
+#[test]
 fn a_wrong_file_is_told_with_its_place() {
     let file = File::new("bad", "scrape_configs:\n- job_nam: j\n");
     let path = file.0.display().to_string();

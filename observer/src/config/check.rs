@@ -11,8 +11,8 @@ use observer_aggregate::stream::{self, Grouping, Output};
 use serde::Serialize;
 
 use super::{
-    Config, Error, Group, Job, Limits, Message, Problem, RemoteWrite, Resolution, Resolver, Target, expand,
-    read_file, read_groups, write_duration,
+    ClientConfig, Config, Error, Group, Job, Limits, Message, Problem, RemoteWrite, Resolution, Resolver,
+    Target, expand, read_file, read_groups, write_duration,
 };
 
 /// The answer of `observer config check`.
@@ -56,6 +56,8 @@ struct Scraped {
     targets: Vec<Place>,
     files: Vec<Listed>,
     servers: Vec<String>,
+    /// Files of certificates and logins that are of no use as they are now, and why.
+    problems: Vec<String>,
 }
 
 /// Files of targets, as they are now.
@@ -78,6 +80,8 @@ struct Written {
     name: String,
     url: String,
     version: &'static str,
+    /// As in a job.
+    problems: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,7 +158,12 @@ impl Runs {
 impl Scraped {
     fn new(job: &Job) -> Self {
         let files = job.files.iter().flat_map(|sd| &sd.files);
+        let clients = job.servers.iter().map(|sd| &sd.client).chain([&job.client]);
+        let mut problems: Vec<String> = clients.flat_map(ClientConfig::problems).collect();
+        problems.sort();
+        problems.dedup();
         Self {
+            problems,
             name: job.name.clone(),
             interval: write_duration(job.settings.interval),
             timeout: write_duration(job.settings.timeout),
@@ -211,6 +220,7 @@ impl Written {
                 Message::V1 => "1.0",
                 Message::V2 => "2.0",
             },
+            problems: remote.client.problems(),
         }
     }
 }
@@ -247,7 +257,7 @@ impl Display for Report {
             arena_bytes >> 20,
             page_bytes >> 20
         )?;
-        for Scraped { name, interval, timeout, targets, files, servers } in jobs {
+        for Scraped { name, interval, timeout, targets, files, servers, problems } in jobs {
             writeln!(
                 f,
                 "job `{name}`: every {interval}, at most {timeout}, {} static targets",
@@ -268,9 +278,15 @@ impl Display for Report {
             for server in servers {
                 writeln!(f, "  targets from {server}")?;
             }
+            for problem in problems {
+                writeln!(f, "  of no use: {problem}")?;
+            }
         }
-        for Written { name, url, version } in remote_write {
+        for Written { name, url, version, problems } in remote_write {
             writeln!(f, "remote write `{name}`: version {version} to {url}")?;
+            for problem in problems {
+                writeln!(f, "  of no use: {problem}")?;
+            }
         }
         for Rule { name, interval, grouping, outputs } in aggregate {
             writeln!(f, "rule `{name}`: every {interval} {grouping}: {}", outputs.join(", "))?;

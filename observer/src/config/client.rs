@@ -67,4 +67,10 @@ impl ClientConfig {
             login: Login::new(keys, base)?,
         })
     }
+
+    /// What is wrong with its files as they are now. Blocks on reading them.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let login = self.login.headers().err().map(|error| error.to_string());
+        self.tls.problems().into_iter().chain(login).collect()
+    }
 }

@@ -3,10 +3,15 @@
 
 use std::path::Path;
 
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject as _},
+};
+
 use super::{
     content::Content,
     keys::TlsKeys,
-    section::{At, Section as _},
+    section::{At, Secret, Section as _},
     yaml::Fault,
 };
 
@@ -77,12 +82,53 @@ impl Named {
     }
 }
 
+/// What a text has to have.
+#[derive(Clone, Copy, Debug)]
+enum Pem {
+    Certificates,
+    Key,
+}
+
+impl Pem {
+    /// What is wrong with a text.
+    fn fault(self, text: &str) -> Option<String> {
+        let (what, read) = match self {
+            Self::Certificates => {
+                let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+                ("certificate", all.map(|all| !all.is_empty()))
+            }
+            Self::Key => ("key", PrivateKeyDer::from_pem_slice(text.as_bytes()).map(|_| true)),
+        };
+        match read {
+            Ok(true) => None,
+            Ok(false) | Err(pem::Error::NoItemsFound) => Some(format!("no {what} in PEM")),
+            Err(error) => Some(format!("no {what} in PEM: {error}")),
+        }
+    }
+}
+
 impl TlsConfig {
     pub(super) fn new(keys: TlsKeys<'_>, base: &Path) -> Result<Self, Fault> {
         let node = keys.place();
+        let places = [
+            keys.ca.as_ref().map(|at| at.node),
+            keys.cert.as_ref().map(|at| at.node),
+            keys.key.as_ref().map(|at| at.node),
+        ];
         let ca = Content::either("ca", keys.ca, keys.ca_file, base)?;
         let cert = Content::either("cert", keys.cert, keys.cert_file, base)?;
         let key = Content::either("key", keys.key, keys.key_file, base)?;
+        for (place, content, kind) in [
+            (places[0], &ca, Pem::Certificates),
+            (places[1], &cert, Pem::Certificates),
+            (places[2], &key, Pem::Key),
+        ] {
+            if let (Some(node), Some(Content::Text(Secret(text)))) = (place, content)
+                && let Some(wrong) = kind.fault(text)
+            {
+                return Err(node.fault(wrong));
+            }
+        }
         let identity = match (cert, key) {
             (Some(cert), Some(key)) => Some(Identity { cert, key }),
             (None, None) => None,
@@ -113,6 +159,24 @@ impl TlsConfig {
             min,
             max: Newest(max),
         })
+    }
+
+    /// What is wrong with its files as they are now. Blocks on reading them.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let identity = self.identity.as_ref();
+        let files = [
+            (self.ca.as_ref(), Pem::Certificates),
+            (identity.map(|both| &both.cert), Pem::Certificates),
+            (identity.map(|both| &both.key), Pem::Key),
+        ];
+        let problem = |(content, kind): (Option<&Content>, Pem)| {
+            let content = content.filter(|content| content.is_file())?;
+            match content.read() {
+                Ok(text) => kind.fault(&text).map(|wrong| format!("{}: {wrong}", content.place(""))),
+                Err(error) => Some(error.to_string()),
+            }
+        };
+        files.into_iter().filter_map(problem).collect()
     }
 
     /// Whether what it comes to may be another at each use.

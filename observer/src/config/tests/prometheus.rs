@@ -199,7 +199,7 @@ fn the_path_of_a_url_is_encoded() {
 
 #[test]
 fn a_client_of_tls_is_as_prometheus_has_it() {
-    let text = "  tls_config: {ca_file: ca.pem, cert: c, key_file: /k.pem, server_name: n, insecure_skip_verify: true, min_version: TLS11, max_version: TLS12}\n  enable_http2: false\n  follow_redirects: false";
+    let text = "  tls_config: {ca_file: ca.pem, cert_file: c, key_file: /k.pem, server_name: n, insecure_skip_verify: true, min_version: TLS11, max_version: TLS12}\n  enable_http2: false\n  follow_redirects: false";
     let client = &good(&job(text)).jobs[0].client;
     let content = |text: &str| Content::File(text.into());
     let tls = &client.tls;
@@ -213,6 +213,8 @@ fn a_client_of_tls_is_as_prometheus_has_it() {
         ("ca: a, ca_file: b", "4:32: `ca_file` together with `ca`"),
         ("cert_file: a", "4:15: a certificate without `key` or `key_file`"),
         ("key_file: a", "4:15: a key without `cert` or `cert_file`"),
+        ("ca: a", "4:20: no certificate in PEM"),
+        ("cert_file: a, key: b", "4:35: no key in PEM"),
         ("min_version: TLS9", "4:29: expected one of TLS10, TLS11, TLS12, TLS13, not `TLS9`"),
         ("max_version: TLS11", "4:29: TLS 1.2 and 1.3 are spoken, and nothing older"),
         ("min_version: TLS13, max_version: TLS12", "4:49: `max_version` is older than `min_version`"),
