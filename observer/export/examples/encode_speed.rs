@@ -41,10 +41,14 @@ fn measure_version(version: Version, windows: &[Arc<Window>], samples: f64) {
     let mut encoder = Encoder::new(Options { metadata_interval_windows: 0, ..Options::new(version) });
     let empty = encoder.totals().memory_bytes;
     let mut bodies = Vec::new();
-    // The first windows are those in which series are new.
-    for window in windows.iter().cycle().take(30) {
+    // The first window is the one in which series are new, and some more are those in which they are looked at again.
+    let mut slowest = [0.0_f64; 2];
+    for (at, window) in windows.iter().cycle().take(30).enumerate() {
         bodies.clear();
+        let start = Instant::now();
         encoder.window(window, &mut |batch| bodies.push(batch.body.to_vec()));
+        let slowest = &mut slowest[at.min(1)];
+        *slowest = slowest.max(start.elapsed().as_secs_f64());
     }
     let wire = bodies.iter().map(Vec::len).sum::<usize>() as f64 / samples;
     let raws: Vec<Vec<u8>> = bodies.iter().map(|body| raw(version, body)).collect();
@@ -81,6 +85,8 @@ fn measure_version(version: Version, windows: &[Arc<Window>], samples: f64) {
         Version::V2 => prost::<proto::Request>(&raws),
     };
     row("prost, from its own structures", prost * 1e9 / samples, bytes);
+    let [first, later] = slowest.map(|seconds| seconds * 1e3);
+    println!("    first window {first:.1} ms, slowest of the 29 behind it {later:.1} ms");
     let totals = encoder.totals();
     let each = (totals.memory_bytes - empty) as f64 / totals.series as f64;
     println!("    {each:.1} bytes a series remembered, {} requests a window\n", raws.len());
