@@ -3,13 +3,19 @@
 #![deny(unsafe_code)]
 
 mod agent;
+#[expect(unsafe_code, reason = "an allocator that counts")]
+#[path = "../../observer/aggregate/tests/support/allocations.rs"]
+mod allocations;
 mod capacity;
 mod churn;
 mod clock;
 mod collectors;
+#[path = "../../observer/src/decode.rs"]
+mod decode;
 mod fan_in;
 mod figures;
 mod holder;
+mod hot_path;
 mod http;
 mod load_time;
 mod machine;
@@ -108,6 +114,8 @@ enum Command {
     Soak(SoakArgs),
     /// Many agents into one real receiver: steady, and after an outage.
     FanIn(FanInArgs),
+    /// Nanoseconds, instructions and allocations from bodies and ring records to closed windows, in this process.
+    HotPath,
     /// Handing a unit of work to another thread, by several queues.
     Queue,
     /// What `sweep` starts several of.
@@ -156,6 +164,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Memory(measure) => memory::run(&measure),
         Command::Soak(args) => memory::soak(&args),
         Command::FanIn(args) => fan_in::run(&args),
+        Command::HotPath => hot_path::run(),
         Command::Queue => queue::run(),
         Command::Hold { connections, active } => holder::run(connections, active),
     }

@@ -1,6 +1,8 @@
 //! System calls that neither the standard library nor aya has a wrapper for.
 #![expect(unsafe_code, reason = "raw `bpf` commands, a namespace, signals, clocks of others")]
 
+mod instructions;
+
 use std::{
     fs::File,
     io,
@@ -12,6 +14,8 @@ use std::{
     path::Path,
     process::{Child, Command},
 };
+
+pub(crate) use self::instructions::Instructions;
 
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_RAW_TRACEPOINT_OPEN: libc::c_long = 17;
@@ -197,4 +201,16 @@ pub(crate) fn ended_children_cpu_seconds() -> io::Result<f64> {
 
 fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Records as the kernel writes them.
+pub(crate) trait Written {}
+
+impl Written for observer_abi::record::Connect {}
+impl Written for observer_abi::record::Activity {}
+
+/// The bytes of a record.
+pub(crate) fn bytes_of<T: Written>(record: &T) -> &[u8] {
+    // SAFETY: the value is as long as its type and lives as long as the slice; `observer_abi::record` rules out padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast(), size_of::<T>()) }
 }

@@ -13,7 +13,7 @@ use crate::{
     http::{self, Request, Service},
     sys,
 };
-use body::Body;
+pub(crate) use body::Body;
 pub(crate) use body::Change;
 use lateness::Grid;
 pub(crate) use lateness::{Latencies, Percentiles};

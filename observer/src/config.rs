@@ -102,6 +102,10 @@ pub(crate) struct Limits {
     pub(crate) series_per_target: usize,
     /// The memory for scraped series, in bytes; see [`Self::arena`].
     pub(crate) arena_bytes: Option<usize>,
+    /// How many buffers for bodies are kept.
+    pub(crate) body_buffers: usize,
+    /// The memory of those, in bytes.
+    pub(crate) body_buffer_bytes: usize,
     /// How many windows there are.
     pub(crate) windows: usize,
     /// The memory for pages that are being read, in bytes.
@@ -115,6 +119,8 @@ impl Default for Limits {
             series: 4_000_000,
             series_per_target: 200_000,
             arena_bytes: None,
+            body_buffers: 16,
+            body_buffer_bytes: 8 << 20,
             windows: 3,
             page_bytes: 256 << 20,
         }
@@ -299,11 +305,22 @@ impl Limits {
 
     fn new(keys: &LimitKeys<'_>) -> Result<Self, Fault> {
         let mut limits = Self::default();
-        let LimitKeys { targets, series, series_per_target, arena_bytes, windows, page_bytes, .. } = keys;
+        let LimitKeys {
+            targets,
+            series,
+            series_per_target,
+            arena_bytes,
+            body_buffers,
+            body_buffer_bytes,
+            windows,
+            page_bytes,
+            ..
+        } = keys;
         for (limit, said) in [
             (&mut limits.targets, targets),
             (&mut limits.series, series),
             (&mut limits.series_per_target, series_per_target),
+            (&mut limits.body_buffers, body_buffers),
             (&mut limits.windows, windows),
         ] {
             job::set(limit, said);
@@ -313,6 +330,12 @@ impl Limits {
         }
         if let Some(At { value: Size(bytes), .. }) = page_bytes {
             limits.page_bytes = *bytes;
+        }
+        if let Some(At { value: Size(bytes), .. }) = body_buffer_bytes {
+            limits.body_buffer_bytes = *bytes;
+        }
+        if let Some(at) = body_buffers.as_ref().filter(|at| at.value > 4096) {
+            return Err(at.node.fault("expected at most 4096 buffers"));
         }
         match windows {
             Some(at) if !(2..=64).contains(&at.value) => Err(at.node.fault("expected 2 to 64 windows")),

@@ -150,7 +150,7 @@ impl Scraper {
             discovered: discovery.targets(),
             counters: Arc::new(Counters::new(telemetry)),
             budget: Arc::new(Budget::new(limits.series, limits.series_per_target, limits.arena())),
-            buffers: Arc::default(),
+            buffers: Arc::new(Buffers::new(limits.body_buffers, limits.body_buffer_bytes, telemetry)),
             connectors: Connectors::default(),
         });
         let mut tasks = JoinSet::new();

@@ -142,7 +142,7 @@ impl Said {
 impl Runs {
     fn new(config: &Config) -> Self {
         let Config { global, jobs, remote_write, export: _, aggregate, limits, server } = config;
-        let Limits { targets, series, series_per_target, arena_bytes: _, windows, page_bytes } = *limits;
+        let Limits { targets, series, series_per_target, arena_bytes: _, windows, page_bytes, .. } = *limits;
         let arena_bytes = limits.arena();
         Self {
             jobs: jobs.iter().map(Scraped::new).collect(),

@@ -55,6 +55,11 @@ rows! { AGENT_ROWS:
     SCRAPES = Counter "observer_scrapes", ["result"],
         "Scrapes by result: success, connect, tls, timeout, protocol, status, too_large, malformed, skipped.";
     SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";
+    BODY_BUFFERS_LIMIT = Gauge "observer_body_buffers_limit", [], "Buffers for bodies that are kept at most.";
+    BODY_BUFFERS_FREE = Gauge "observer_body_buffers_free", [], "Buffers for bodies that are kept now; those in use are not among them.";
+    BODY_BUFFER_LIMIT_BYTES = Gauge "observer_body_buffer_limit_bytes", [], "Memory that kept buffers may have.";
+    BODY_BUFFER_FREE_BYTES = Gauge "observer_body_buffer_free_bytes", [], "Memory that kept buffers have.";
+    BODY_BUFFER_MISSES = Counter "observer_body_buffer_misses", [], "Bodies for which no kept buffer was free: new memory was taken.";
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
     SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), memory_limit (of all series), labels_too_long (64 KiB for all labels of a series); the last three are told when the series comes or is looked at again, not every second.";
     PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],

@@ -2,22 +2,29 @@
 
 use std::{
     ops::{Deref, Range},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// Buffers that are kept: more than there are scrapes under way at one time, unless targets are slow to send.
-const KEPT: usize = 16;
-
-/// The most bytes that are kept in all of them together.
-const KEPT_BYTES: usize = 8 << 20;
+use crate::telemetry::{Telemetry, set_count};
 
 /// Empty buffers that keep their memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::scrape) struct Buffers {
     free: Mutex<Vec<Vec<u8>>>,
+    /// How many are kept, and bytes in all of them together.
+    kept: usize,
+    kept_bytes: usize,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Buffers {
+    pub(in crate::scrape) fn new(kept: usize, kept_bytes: usize, telemetry: &Arc<Telemetry>) -> Self {
+        set_count(&telemetry.body_buffers_limit, kept);
+        set_count(&telemetry.body_buffer_limit_bytes, kept_bytes);
+        let free = Mutex::new(Vec::with_capacity(kept));
+        Self { free, kept, kept_bytes, telemetry: Arc::clone(telemetry) }
+    }
+
     /// The smallest free buffer with room for `expected` bytes, or else the largest, or else a new one without memory.
     pub(super) fn take(&self, expected: usize) -> Vec<u8> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,10 +34,13 @@ impl Buffers {
             .filter(|(_, buffer)| fits(buffer))
             .min_by_key(|(_, buffer)| buffer.capacity())
             .or_else(|| each().max_by_key(|(_, buffer)| buffer.capacity()));
-        match best.map(|(at, _)| at) {
-            Some(at) => free.swap_remove(at),
-            None => Vec::new(),
-        }
+        let Some(at) = best.map(|(at, _)| at) else {
+            self.telemetry.body_buffer_misses.inc();
+            return Vec::new();
+        };
+        let buffer = free.swap_remove(at);
+        self.note(&free);
+        buffer
     }
 
     /// Keeps the memory for others, as far as there is room.
@@ -40,13 +50,16 @@ impl Buffers {
         }
         buffer.clear();
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.capacity() == 0 {
-            free.reserve_exact(KEPT);
-        }
         let held: usize = free.iter().map(Vec::capacity).sum();
-        if free.len() < KEPT && held + buffer.capacity() <= KEPT_BYTES {
+        if free.len() < self.kept && held + buffer.capacity() <= self.kept_bytes {
             free.push(buffer);
+            self.note(&free);
         }
+    }
+
+    fn note(&self, free: &[Vec<u8>]) {
+        set_count(&self.telemetry.body_buffers_free, free.len());
+        set_count(&self.telemetry.body_buffer_free_bytes, free.iter().map(Vec::capacity).sum());
     }
 }
 
@@ -77,24 +90,33 @@ impl Deref for Body {
 mod tests {
     use super::*;
 
+    const KEPT: usize = 16;
+    const KEPT_BYTES: usize = 8 << 20;
+
+    fn buffers() -> (Buffers, Arc<Telemetry>) {
+        let telemetry = Telemetry::new();
+        (Buffers::new(KEPT, KEPT_BYTES, &telemetry), telemetry)
+    }
+
     fn capacities(buffers: &Buffers) -> Vec<usize> {
         buffers.free.lock().unwrap().iter().map(Vec::capacity).collect()
     }
 
     #[test]
     fn the_buffer_that_fits_best_is_taken() {
-        let buffers = Buffers::default();
+        let (buffers, telemetry) = buffers();
         for size in [100, 1000, 10] {
             buffers.give(Vec::with_capacity(size));
         }
         for (expected, capacity) in [(50, 100), (50, 1000), (50, 10), (50, 0)] {
             assert_eq!(buffers.take(expected).capacity(), capacity);
         }
+        assert_eq!((telemetry.body_buffer_misses.get(), telemetry.body_buffers_free.get()), (1, 0));
     }
 
     #[test]
     fn what_is_kept_has_a_bound() {
-        let buffers = Buffers::default();
+        let (buffers, telemetry) = buffers();
         buffers.give(Vec::new());
         buffers.give(Vec::with_capacity(KEPT_BYTES + 1));
         assert!(capacities(&buffers).is_empty());
@@ -106,5 +128,8 @@ mod tests {
             buffers.give(Vec::with_capacity(10));
         }
         assert_eq!(capacities(&buffers).len(), KEPT);
+        let bytes = capacities(&buffers).iter().sum::<usize>();
+        let told = (&telemetry.body_buffers_free, &telemetry.body_buffer_free_bytes);
+        assert_eq!((told.0.get(), told.1.get()), (KEPT as i64, bytes as i64));
     }
 }

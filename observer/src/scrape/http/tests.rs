@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::{allocations, http::Versions};
+use crate::{allocations, http::Versions, telemetry::Telemetry};
 
 mod tls;
 
@@ -90,7 +90,7 @@ fn client_of(address: &str, settings: Settings, keys: &str) -> Client {
         job: Arc::new(job),
     };
     let connector = Arc::new(Connector::new(target.job.client.tls.clone(), Versions::of(&target.job.client)));
-    Client::new(Arc::new(target), Arc::default(), connector)
+    Client::new(Arc::new(target), Arc::new(Buffers::new(4, 1 << 20, &Telemetry::new())), connector)
 }
 
 async fn fetch(client: &mut Client) -> Result<String, String> {
