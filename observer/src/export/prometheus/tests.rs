@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use observer_aggregate::{
     family::{Family, Kind, Sample, Suffix},
-    window::Source,
+    series::Block,
+    window::{Source, Window},
 };
 use observer_exposition as exposition;
 
@@ -163,4 +164,72 @@ fn external_labels_fill_what_is_free() {
         String::from_utf8(out).unwrap(),
         "# HELP a Help.\n# TYPE a gauge\na{cluster=\"c\\\"1\",zone=\"z\"} 1\na{zone=\"own\",cluster=\"c\\\"1\"} 2\n"
     );
+}
+
+/// Lines of the page behind the heads, in the order of the page.
+fn lines(plan: &mut Plan, blocks: &mut [Block]) -> (Vec<String>, Dropped) {
+    let mut window = Window::default();
+    window.begin(0, true);
+    for block in blocks {
+        block.touch();
+        window.take(Source::Scrape, block);
+    }
+    let views: Vec<_> = window.views().collect();
+    let mut out = Vec::new();
+    let dropped = write(plan, &views, &mut out, Form::Lines(Format::Text, Names::Underscores), &[]);
+    let text = String::from_utf8(out).unwrap();
+    (text.lines().filter(|line| !line.starts_with("# HELP")).map(str::to_owned).collect(), dropped)
+}
+
+fn block(family: &Family) -> Block {
+    let mut block = Block::default();
+    block.read([family].into_iter());
+    block
+}
+
+#[test]
+fn a_plan_follows_series_and_values() {
+    let mut plan = Plan::default();
+    let one = family("a", Kind::Gauge, &[(Suffix::None, "x=\"1\"", 1.0)]);
+    let two = family("a", Kind::Gauge, &[(Suffix::None, "x=\"1\"", 2.0), (Suffix::None, "x=\"2\"", 3.0)]);
+    let mut blocks = [block(&one), block(&two)];
+    let page = ["# TYPE a gauge", "a{x=\"1\"} 1", "a{x=\"2\"} 3"].map(str::to_owned);
+    assert_eq!(lines(&mut plan, &mut blocks), (page.to_vec(), Dropped { duplicate: 1, ..NONE }));
+    // The one that came first is gone for now: the other is no repetition.
+    blocks[0].end_all();
+    let page = ["# TYPE a gauge", "a{x=\"1\"} 2", "a{x=\"2\"} 3"].map(str::to_owned);
+    assert_eq!(lines(&mut plan, &mut blocks), (page.to_vec(), NONE));
+    // A series more, of a block that is back.
+    blocks[0].read([&two, &family("b", Kind::Gauge, &[(Suffix::None, "", 4.0)])].into_iter());
+    blocks[1].end_all();
+    let page = ["# TYPE a gauge", "a{x=\"1\"} 2", "a{x=\"2\"} 3", "# TYPE b gauge", "b 4"].map(str::to_owned);
+    assert_eq!(lines(&mut plan, &mut blocks), (page.to_vec(), NONE));
+}
+
+#[test]
+fn a_type_that_nothing_has_for_now_takes_no_name() {
+    let mut plan = Plan::default();
+    let histogram = family("a", Kind::Histogram, &[(Suffix::Count, "", 1.0)]);
+    let gauge = family("a", Kind::Gauge, &[(Suffix::None, "", 2.0)]);
+    let mut blocks = [block(&histogram), block(&gauge)];
+    let as_histogram = ["# TYPE a histogram", "a_count 1"].map(str::to_owned).to_vec();
+    let as_gauge = ["# TYPE a gauge", "a 2"].map(str::to_owned).to_vec();
+    for _ in 0..2 {
+        blocks[0].read([&histogram].into_iter());
+        let conflict = Dropped { conflict: 1, ..NONE };
+        assert_eq!(lines(&mut plan, &mut blocks), (as_histogram.clone(), conflict));
+        assert_eq!(lines(&mut plan, &mut blocks), (as_histogram.clone(), conflict));
+        blocks[0].end_all();
+        assert_eq!(lines(&mut plan, &mut blocks), (as_gauge.clone(), NONE));
+    }
+}
+
+#[test]
+fn a_page_of_text_says_how_many_native_histograms_it_cannot_show() {
+    let native = (Suffix::Native, "x=\"1\"", 1.0);
+    let classic = (Suffix::Count, "x=\"1\"", 1.0);
+    for (samples, native) in [(&[native][..], 1), (&[classic, native], 0)] {
+        let (_, dropped) = written(&[family("a", Kind::Histogram, samples)], Format::Text);
+        assert_eq!(dropped, Dropped { native, ..NONE });
+    }
 }
