@@ -52,7 +52,7 @@ pub(crate) use self::{
     otlp::{Otlp, OtlpCompression, OtlpProtocol},
     protocol::Dialect,
     queue::{Export, QueueConfig},
-    remote_write::{Message, RemoteWrite, parse_url},
+    remote_write::{Message, RemoteWrite, parse_url, shown},
     resolve::{Resolution, Resolver},
     target::{Flag, ScrapeTarget, Target},
     tls::{TlsConfig, TlsVersion},

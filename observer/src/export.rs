@@ -20,7 +20,7 @@ use observer_export::Protocol;
 use tokio::time::timeout;
 
 use crate::{
-    config::{Config, QueueConfig},
+    config::{Config, QueueConfig, shown},
     export::{
         delivery::{Endpoint, EndpointError, Endpoints, Sending, Status, queue_options},
         feed::Feed,
@@ -59,28 +59,29 @@ pub(crate) fn start(
         let state = Path::new(DEFAULT_STATE);
         state.is_dir().then(|| state.join("queue"))
     });
+    let place = |kind: &str, name: &str| Some(root.as_deref()?.join(kind).join(directory(name)));
     let mut endpoints = Endpoints::default();
     for remote in &config.remote_write {
-        let url = remote.url.to_string();
+        let url = shown(&remote.url);
         let receiver = Receiver::new(remote).map_err(|source| StartError::Post { url, source })?;
         endpoints.push(Endpoint::spawn(
             &sending(&remote.name, &remote.url, remote_write::first(remote), &remote.queue),
             feed.add(&remote.name, telemetry),
             remote_write::encoders(remote, &config.global.external_labels, telemetry),
             receiver,
-            queue(&remote.queue, root.as_deref().map(|root| root.join(directory(&remote.name)))),
+            queue(&remote.queue, place("remote_write", &remote.name)),
             telemetry,
         )?);
     }
     for otlp in &config.export.otlp {
-        let url = otlp.url.to_string();
+        let url = shown(&otlp.url);
         let receiver = otlp::Receiver::new(otlp).map_err(|source| StartError::Post { url, source })?;
         endpoints.push(Endpoint::spawn(
             &sending(&otlp.name, &otlp.url, Protocol::Otlp, &otlp.queue),
             feed.add(&otlp.name, telemetry),
             otlp::encoders(otlp, &config.global.external_labels, telemetry),
             receiver,
-            queue(&otlp.queue, root.as_deref().map(|root| root.join(directory(&otlp.name)))),
+            queue(&otlp.queue, place("otlp", &otlp.name)),
             telemetry,
         )?);
     }
@@ -116,7 +117,7 @@ fn sending(name: &str, url: &Uri, protocol: Protocol, queue: &QueueConfig) -> Se
     let QueueConfig { min_shards, max_shards, min_backoff, max_backoff, .. } = *queue;
     Sending {
         name: name.to_owned(),
-        url: url.to_string(),
+        url: shown(url),
         protocol,
         min_shards,
         max_shards,

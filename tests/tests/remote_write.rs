@@ -3,6 +3,7 @@
 use observer_tests::{
     config::Config,
     observer::Agent,
+    page::Page,
     privileges::Privileges,
     receiver::{Receiver, Reply, Request},
     written::{self, windows},
@@ -110,7 +111,10 @@ fn failures_of_all_kinds_cost_no_window() {
     let again: Vec<String> =
         receiver.requests().iter().map(|request| request.field("retry-attempt").to_owned()).collect();
     assert_eq!(again[..2], ["", "1"], "{again:?}");
-    let page = agent.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) == 0.0);
+    let sum = |page: &Page, what: &str| page.sum(&format!("observer_export_{what}_samples_total"), &[]);
+    let page =
+        agent.page_with(|page| sum(page, "encoded") > 0.0 && sum(page, "encoded") == sum(page, "delivered"));
+    assert_eq!(sum(&page, "encoded"), sum(&page, "delivered"), "{}", page.text);
     for code in ["500", "503", "429", "timeout", "closed"] {
         assert!(
             page.sum("observer_export_requests_total", &[("code", code)]) >= 1.0,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     ClientConfig, Config, Error, Group, Job, Limits, Message, Problem, RemoteWrite, Resolution, Resolver,
-    Target, expand, read_file, read_groups, write_duration,
+    Target, expand, read_file, read_groups, shown, write_duration,
 };
 
 /// The answer of `observer config check`.
@@ -214,7 +214,7 @@ impl Written {
     fn new(remote: &RemoteWrite) -> Self {
         Self {
             name: remote.name.clone(),
-            url: remote.url.to_string(),
+            url: shown(&remote.url),
             version: match remote.message {
                 Message::Negotiated => "2.0 or 1.0",
                 Message::V1 => "1.0",

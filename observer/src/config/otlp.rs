@@ -12,6 +12,7 @@ use super::{
     ClientConfig, QueueConfig,
     job::{set, url},
     keys::OtlpKeys,
+    remote_write::host,
     section::{At, Labels, Section as _},
     yaml::{Fault, Node},
 };
@@ -113,7 +114,7 @@ impl Otlp {
         let mut parts = endpoint.clone().into_parts();
         parts.path_and_query = path.parse().ok();
         Self {
-            name: format!("otlp {}", endpoint.authority().map_or("", |host| host.as_str())),
+            name: format!("otlp {}", host(endpoint)),
             url: Uri::from_parts(parts).unwrap_or_else(|_| endpoint.clone()),
             protocol,
             compression: OtlpCompression::Gzip,

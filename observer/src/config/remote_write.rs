@@ -130,7 +130,7 @@ impl RemoteWrite {
     pub(crate) fn to(url: Uri) -> Self {
         // Posts follow only where a receiver says that the same request may go elsewhere.
         Self {
-            name: url.authority().map_or_else(String::new, |host| host.as_str().to_owned()),
+            name: host(&url),
             url,
             timeout: Duration::from_secs(30),
             headers: Vec::new(),
@@ -142,6 +142,17 @@ impl RemoteWrite {
             queue: QueueConfig::default(),
         }
     }
+}
+
+/// Host and port of a URL, without a name and a password before them.
+pub(super) fn host(url: &Uri) -> String {
+    let host = url.host().unwrap_or_default();
+    url.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// A URL as it may be shown: without a name, a password, or parameters, which may be secrets.
+pub(crate) fn shown(url: &Uri) -> String {
+    format!("{}://{}{}", url.scheme_str().unwrap_or_default(), host(url), url.path())
 }
 
 impl Config {
@@ -168,7 +179,7 @@ impl Config {
         }
         let mut remote = RemoteWrite::to(url);
         if self.remote_write.iter().any(|other| other.name == remote.name) {
-            remote.name = remote.url.to_string();
+            remote.name = shown(&remote.url);
         }
         self.remote_write.push(remote);
     }

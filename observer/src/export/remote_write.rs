@@ -21,7 +21,7 @@ use self::judge::{Asked, Seen, judge};
 use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, code, retry_after};
 use crate::{
     clock,
-    config::{Message, RemoteWrite},
+    config::{Message, RemoteWrite, shown},
     http::{self, PostError, PostSettings, Poster, Versions},
     relabel::{LabelSet, Rules, Scratch},
     telemetry::{Telemetry, set_count},
@@ -63,7 +63,7 @@ impl Receiver {
         })?;
         Ok(Self {
             poster,
-            url: config.url.to_string(),
+            url: shown(&config.url),
             negotiates: config.message == Message::Negotiated,
             retry_429: config.queue.retry_429,
             speaks: AtomicU8::new(0),

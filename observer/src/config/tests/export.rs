@@ -104,6 +104,12 @@ fn the_command_line_adds_what_the_file_does_not_have() {
 }
 
 #[test]
+fn nobody_sees_a_secret_of_a_url() {
+    let remote = RemoteWrite::to(parse_url("https://user:hidden@h:1/w?token=hidden").unwrap());
+    assert_eq!((&*remote.name, &*shown(&remote.url)), ("h:1", "https://h:1/w"));
+}
+
+#[test]
 fn the_environment_decides_over_the_section() {
     let variables = [("OBSERVER_EXPORT__SHUTDOWN_GRACE".to_owned(), "1m".to_owned())];
     let over = Environment::new(variables, &[]);

@@ -124,6 +124,7 @@ impl Endpoint {
         }
         telemetry.export_shards_limit.with([&**name]).set(i64::try_from(*max_shards).unwrap_or(i64::MAX));
 
+        counters.shards.set(i64::try_from(*min_shards).unwrap_or(i64::MAX));
         let encoding = Encoding {
             queue: Arc::clone(&queue),
             counters: Arc::clone(&counters),

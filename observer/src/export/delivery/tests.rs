@@ -265,3 +265,26 @@ fn a_shutdown_waits_no_longer_than_the_grace() {
     rig.finish(Duration::from_millis(50));
     assert!((Duration::from_millis(50)..LONG).contains(&began.elapsed()));
 }
+
+/// Which lane a series had is the other process' business.
+#[test]
+fn what_another_process_has_left_goes_first_and_one_by_one() {
+    let dir = std::env::temp_dir().join(format!("observer-delivery-{}", std::process::id()));
+    let first = Rig::new(3, Some(dir.clone()), |_, _| later());
+    first.windows(4);
+    first.finish(Duration::from_millis(20));
+    let second = Rig::new(3, Some(dir.clone()), |_, _| ok());
+    for serial in 11..=12 {
+        second.window(serial, 1000 + i64::try_from(serial).unwrap());
+    }
+    second.until(|rig| rig.delivered() == 2 * 3 * 6);
+    let posted = second.posted.lock().unwrap().clone();
+    second.finish(LONG);
+    std::fs::remove_dir_all(dir).unwrap();
+    let bodies: Vec<_> =
+        posted.iter().map(|parcel| String::from_utf8_lossy(&parcel.body).into_owned()).collect();
+    let expected: Vec<_> =
+        (1..=4).flat_map(|serial| (0..3).map(move |lane| format!("{lane} {serial}"))).collect();
+    assert_eq!(bodies[..12], expected);
+    assert!(bodies[12..].iter().all(|body| body.contains(" 1")), "{bodies:?}");
+}
