@@ -4,6 +4,7 @@
 //! series comes or goes. What it is worth stands in a plain array beside it, by slot. A slot keeps its number as long as its
 //! series lives, so whoever fills it finds it without looking anything up.
 
+mod heads;
 mod read;
 mod store;
 
@@ -168,7 +169,8 @@ pub struct Block {
     free: Vec<u32>,
     /// Series that have ended and whose end no window has told yet, by the hash of what they are.
     ending: HashMap<u64, u32>,
-    heads: HashMap<(Box<str>, Kind), u32>,
+    /// The families by the hash of name and type; of two with one hash the later.
+    heads: HashMap<u64, u32>,
     births: u32,
     /// The order may have one family in several places.
     scattered: bool,
@@ -272,21 +274,31 @@ impl Block {
 
     /// The family of that name and type, made if there is none; help and unit are those of the last call.
     pub fn family(&mut self, name: &str, kind: Kind, help: &str, unit: &str) -> u32 {
-        let key = (Box::from(name), kind);
-        if let Some(&at) = self.heads.get(&key) {
+        let key = heads::key(name, kind);
+        if let Some(at) = self.find(key, name, kind) {
             let head = &self.layout.heads[at as usize];
             if &*head.help != help || &*head.unit != unit {
-                let head = Head { name: name.into(), kind, help: help.into(), unit: unit.into() };
-                Arc::make_mut(&mut self.layout).heads[at as usize] = Arc::new(head);
+                Arc::make_mut(&mut self.layout).heads[at as usize] = heads::shared(name, kind, help, unit);
                 self.changes += 1;
             }
             return at;
         }
         let layout = Arc::make_mut(&mut self.layout);
-        layout.heads.push(Arc::new(Head { name: name.into(), kind, help: help.into(), unit: unit.into() }));
+        layout.heads.push(heads::shared(name, kind, help, unit));
         let at = u32::try_from(layout.heads.len() - 1).unwrap_or(u32::MAX);
         self.heads.insert(key, at);
         at
+    }
+
+    fn find(&self, key: u64, name: &str, kind: Kind) -> Option<u32> {
+        let heads = &self.layout.heads;
+        let is_it = |head: &Head| *head.name == *name && head.kind == kind;
+        let at = *self.heads.get(&key)?;
+        if is_it(&heads[at as usize]) {
+            return Some(at);
+        }
+        let at = heads.iter().position(|head| is_it(head))?;
+        u32::try_from(at).ok()
     }
 
     /// The name of a family.
@@ -499,7 +511,7 @@ impl Block {
                 let head = &old.heads[was];
                 layout.heads.push(Arc::clone(head));
                 let at = u32::try_from(layout.heads.len() - 1).unwrap_or(u32::MAX);
-                self.heads.insert((head.name.clone(), head.kind), at);
+                self.heads.insert(heads::key(&head.name, head.kind), at);
                 at
             });
             let at = layout.put_text(old.labels(slot));
