@@ -136,6 +136,8 @@ fn established(sk: Sk, socket: &mut Socket) {
     if !socket.is(Role::Client) && !socket.is(Role::Server) {
         socket.begin(sk, Role::Server, now);
     }
+    // On older kernels (6.1) a listener's child loses the cookie it was given at its first change (`inet_csk_clone_lock`).
+    socket.id.cookie = sk.cookie();
     // A client's source address and port are known only now.
     sk.read_ends(&mut socket.id);
     socket.watch();

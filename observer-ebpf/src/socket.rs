@@ -199,7 +199,7 @@ fn adopt(sk: Sk) -> Option<&'static mut Exchanges> {
         socket.watch();
     }
     let exchanges = accumulators(sk, socket)?;
-    let taken = place::take(socket.id.cookie, exchanges);
+    let taken = place::take(sk.cookie(), exchanges);
     if taken.is_none() {
         not_stored();
     }
