@@ -1,6 +1,6 @@
 //! `observer run --otlp` and `--ndjson`: what a real store got over OTLP is what stands in the lines of JSON, each sample once.
 
-use std::{collections::BTreeMap, fs, io::Read as _, os::unix::net::UnixListener, path::PathBuf};
+use std::{collections::BTreeMap, fs, io::Read as _, os::unix::net::UnixListener, path::PathBuf, thread};
 
 use observer_tests::{
     clock,
@@ -84,30 +84,50 @@ fn a_store_has_over_otlp_what_the_lines_say() {
     let lines = lines(&fs::read_to_string(&file.0).expect("lines"));
     let numbers: Vec<_> = lines.iter().filter_map(|line| line["window"].as_u64()).collect();
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
-    let (told, stored) = (told(&lines), store.samples());
+    let told = told(&lines);
     assert!(told.len() > 300, "{}", told.len());
-    for (labels, samples) in &told {
-        let mut there = found(&stored, labels);
-        assert_eq!(there.len(), 1, "{labels:?}");
-        let mut there = there.remove(0).clone();
-        there.sort_unstable();
-        assert_eq!(&there, samples, "{labels:?}");
+    // A store may take a moment until it finds what it has.
+    if clock::wait(|| differs(&told, &store.samples()).is_none().then_some(())).is_none() {
+        panic!("{:?}\n{stderr}", differs(&told, &store.samples()));
     }
+}
+
+/// A series of which the store does not have each sample once.
+fn differs(told: &Written, stored: &Written) -> Option<String> {
+    told.iter().find_map(|(labels, samples)| {
+        let same = |there: &Samples| {
+            let mut there = there.clone();
+            there.sort_unstable();
+            there.len() == samples.len()
+                && there.iter().zip(samples).all(|(there, told)| is_same(there, told))
+        };
+        let found = found(stored, labels);
+        let fits = found.len() == 1 && found.iter().all(|samples| same(samples));
+        (!fits).then(|| format!("{labels:?}: {samples:?}, but {found:?}"))
+    })
+}
+
+/// The store keeps decimal digits, and not all of them.
+fn is_same(there: &(i64, u64), told: &(i64, u64)) -> bool {
+    let (stored, value) = (f64::from_bits(there.1), f64::from_bits(told.1));
+    there.0 == told.0 && (stored - value).abs() <= value.abs() * 1e-14
 }
 
 #[test]
 fn a_reader_on_a_socket_gets_whole_lines() {
-    let socket = Scratch(scratch("sock"));
+    let socket = Scratch(scratch("lines.sock"));
     let listener = UnixListener::bind(&socket.0).expect("a socket");
     let place = format!("unix:{}", socket.0.display());
     let agent = Agent::start(Privileges::Root, &["--no-tcp", "--ndjson", &place]);
     let (mut stream, _) = listener.accept().expect("the agent connects");
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).map(|_| text)
+    });
     let _page = agent.page_with(|page| page.sum("observer_windows_total", &[]) >= 3.0);
     let (code, stderr) = agent.stop();
     assert_eq!(code, Some(0), "{stderr}");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("text");
-    let lines = lines(&text);
+    let lines = lines(&reader.join().expect("a reader").expect("text"));
     assert!(lines.iter().all(|line| line["v"] == 1));
     assert_eq!(lines.last().map(|line| &line["kind"]), Some(&Value::from("window")));
 }

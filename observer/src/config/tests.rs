@@ -229,6 +229,8 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 mod export;
+mod lines;
+mod otlp;
 mod own;
 mod prometheus;
 

@@ -216,3 +216,26 @@ fn a_reader_that_does_not_read_costs_windows_and_nothing_else() {
     assert_eq!(written + lost, offered);
     writing.thread.join().unwrap();
 }
+
+#[test]
+fn a_full_disk_costs_windows_and_leaves_no_half_line() {
+    let telemetry = Telemetry::new();
+    // Every write to it finds no room.
+    let config = file(Path::new("/dev/full"), Rotation::default());
+    let mut writer = writer(&config, &telemetry);
+    writer.window(&window(1, 1));
+    writer.window(&window(2, 1));
+    assert_eq!(lost_windows(&telemetry, &config, "disk_full"), 2);
+
+    let folder = Folder::new("full");
+    let path = folder.0.join("out");
+    let mut sink = Rotating::new(path.clone(), Rotation::default());
+    for (lines, whole) in [("{}\n", true), ("{\"half\":", false), ("[]\n", true)] {
+        sink.begin(0).unwrap();
+        sink.write(lines.as_bytes()).unwrap();
+        if !whole {
+            sink.undo();
+        }
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n[]\n");
+}
