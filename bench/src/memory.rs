@@ -91,14 +91,37 @@ pub(crate) fn soak(args: &SoakArgs) -> Result<()> {
         );
         points.push((minute as f64, reading.rss as f64));
     }
-    let later = &points[points.len() / 2..];
-    if let Some(slope) = slope(later) {
-        println!("\nin the second half: {:+.1} KiB a minute", slope / 1024.0);
+    if let Some((growth, is_flat)) = growth(&points[points.len() / 2..]) {
+        let verdict = if is_flat { "flat" } else { "not flat" };
+        println!(
+            "\nin the second half: {:+.1} KiB a minute, {:+.2} % in all: {verdict} (less than {FLAT_PERCENT} %)",
+            growth.a_minute / 1024.0,
+            growth.percent
+        );
     }
     println!("load average {}", machine::load_average());
     // The targets' own series need no goodbye, but their connections do.
     thread::sleep(Duration::from_millis(100));
     Ok(())
+}
+
+/// Memory that grows by less over the second half of a soak is flat: more than the noise of pages that come and go.
+const FLAT_PERCENT: f64 = 1.0;
+
+/// How memory has grown, along the straight line closest to the points.
+struct Growth {
+    a_minute: f64,
+    /// From the first point to the last, of the mean.
+    percent: f64,
+}
+
+/// Of minutes and bytes; and whether that is flat.
+fn growth(points: &[(f64, f64)]) -> Option<(Growth, bool)> {
+    let a_minute = slope(points)?;
+    let minutes = points.last()?.0 - points.first()?.0;
+    let mean = points.iter().map(|(_, bytes)| bytes).sum::<f64>() / points.len() as f64;
+    let percent = a_minute * minutes / mean * 100.0;
+    Some((Growth { a_minute, percent }, percent < FLAT_PERCENT))
 }
 
 /// Of the straight line closest to the points.
@@ -119,6 +142,15 @@ mod tests {
     fn a_line_has_its_slope() {
         assert_eq!(slope(&[(1.0, 5.0), (2.0, 7.0), (3.0, 9.0)]), Some(2.0));
         assert_eq!(slope(&[(1.0, 5.0), (2.0, 5.0)]), Some(0.0));
+    }
+
+    #[test]
+    fn memory_that_grows_by_less_than_its_noise_is_flat() {
+        let soak = |by: f64| growth(&[(15.0, 100.0), (20.0, 100.0 + by / 2.0), (30.0, 100.0 + by)]);
+        assert!(soak(0.5).is_some_and(|(growth, flat)| flat && growth.percent > 0.4));
+        assert!(soak(-5.0).is_some_and(|(_, flat)| flat));
+        assert!(soak(3.0).is_some_and(|(growth, flat)| !flat && growth.a_minute > 0.1));
+        assert!(growth(&[(1.0, 5.0)]).is_none());
     }
 
     #[test]
