@@ -92,6 +92,7 @@ struct Counters {
     over_budget: Counter,
     over_memory: Counter,
     too_long: Counter,
+    exemplars: Counter,
     telemetry: Arc<Telemetry>,
 }
 
@@ -112,6 +113,7 @@ impl Counters {
             over_budget: refused("series_limit"),
             over_memory: refused("memory_limit"),
             too_long: refused("labels_too_long"),
+            exemplars: telemetry.scrape_exemplars_dropped.clone(),
             telemetry: Arc::clone(telemetry),
         }
     }

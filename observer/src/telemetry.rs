@@ -107,6 +107,7 @@ telemetry! {
     scrapes: Labelled<Counter> = SCRAPES,
     scrape_body_bytes: Counter = SCRAPE_BODY_BYTES,
     scrape_samples: Counter = SCRAPE_SAMPLES,
+    scrape_exemplars_dropped: Counter = SCRAPE_EXEMPLARS_DROPPED,
     body_buffers_limit: Gauge = BODY_BUFFERS_LIMIT,
     body_buffers_free: Gauge = BODY_BUFFERS_FREE,
     body_buffer_limit_bytes: Gauge = BODY_BUFFER_LIMIT_BYTES,

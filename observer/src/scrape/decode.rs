@@ -104,6 +104,8 @@ pub(super) struct Counts {
     pub(super) over_memory: usize,
     /// Series whose labels are longer than any may have.
     pub(super) too_long: usize,
+    /// Exemplars that are not kept.
+    pub(super) exemplars: usize,
 }
 
 /// Why a body is refused.

@@ -220,11 +220,13 @@ impl Worker {
     }
 
     fn counted(&self, report: Report, counts: Counts) -> Report {
-        let Counts { scraped, kept, added, duplicates, over_budget, over_memory, too_long } = counts;
+        let Counts { scraped, kept, added, duplicates, over_budget, over_memory, too_long, exemplars } =
+            counts;
         self.counters.duplicates.inc_by(duplicates as u64);
         self.counters.over_budget.inc_by(over_budget as u64);
         self.counters.over_memory.inc_by(over_memory as u64);
         self.counters.too_long.inc_by(too_long as u64);
+        self.counters.exemplars.inc_by(exemplars as u64);
         self.counters.body_bytes.inc_by(self.body.len() as u64);
         Report { scraped, kept, added, body_bytes: self.body.len() as f64, ..report }
     }

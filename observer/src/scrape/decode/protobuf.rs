@@ -151,7 +151,8 @@ impl Walk<'_, '_, '_> {
             }
             let series = Series { family: &info, metric, hash };
             match &metric.value {
-                Value::Counter { value, created_ms, .. } => {
+                Value::Counter { value, created_ms, exemplar } => {
+                    self.fill.counts.exemplars += usize::from(exemplar.is_some());
                     let suffix = if stem.is_some() { Suffix::Total } else { Suffix::None };
                     self.sample(&series, suffix, *value);
                     self.created(&series, *created_ms);
@@ -174,6 +175,8 @@ impl Walk<'_, '_, '_> {
     }
 
     fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram<'_>) -> Result<(), DecodeError> {
+        let of_buckets = histogram.buckets().filter(|bucket| bucket.exemplar.is_some());
+        self.fill.counts.exemplars += of_buckets.count() + histogram.exemplars().count();
         let settings = &self.fill.keeper.job.settings;
         let native = histogram.native.filter(|_| settings.native_histograms);
         if native.is_none() || settings.classic_histograms {

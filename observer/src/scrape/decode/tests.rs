@@ -123,6 +123,7 @@ fn series_are_counted_against_the_body_before() {
         over_budget: 0,
         over_memory: 0,
         too_long: 0,
+        exemplars: 0,
     };
     assert_eq!(counts("a 1\nb 1\na 2\n"), expected(3, 2, 2, 1));
     assert_eq!(counts("a 2\nc 1\n"), expected(2, 2, 1, 0));

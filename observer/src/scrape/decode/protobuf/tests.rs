@@ -211,6 +211,23 @@ fn resolution_falls_until_a_histogram_is_within_its_bounds() {
 }
 
 #[test]
+fn exemplars_are_counted() {
+    let exemplar = message(|out| {
+        wire::bytes(out, 1, &label("trace_id", "1"));
+        wire::double(out, 2, 0.5);
+    });
+    let counter = message(|out| {
+        wire::double(out, 1, 1.0);
+        wire::bytes(out, 2, &exemplar);
+    });
+    let histogram = [histogram(5), message(|out| wire::bytes(out, 16, &exemplar))].concat();
+    let body =
+        [family("c_total", 0, &[metric("1", 3, &counter)]), family("h", 4, &[metric("1", 7, &histogram)])];
+    let counts = decode(&mut core(native(), Rules::default()), &body.concat());
+    assert_eq!((counts.kept, counts.exemplars), (2, 2));
+}
+
+#[test]
 fn series_come_go_and_change_places() {
     let mut core = core(Settings::default(), Rules::default());
     let body = |gauges: &[(&str, f64)]| {
