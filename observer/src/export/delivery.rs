@@ -134,6 +134,15 @@ impl Contents {
         self.samples + self.histograms + self.exemplars
     }
 
+    /// Both.
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self {
+            samples: self.samples + other.samples,
+            histograms: self.histograms + other.histograms,
+            exemplars: self.exemplars + other.exemplars,
+        }
+    }
+
     /// What is left without `other`.
     pub(crate) const fn without(self, other: Self) -> Self {
         Self {

@@ -280,3 +280,24 @@ fn written<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Contents> {
         exemplars: or_none(exemplars),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_of_2_says_what_it_has_written() {
+        let said = |fields: &[(&str, &'static str)]| {
+            let fields: Vec<_> = fields.to_vec();
+            written(move |name| fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))
+        };
+        let samples = "x-prometheus-remote-write-samples-written";
+        let histograms = "x-prometheus-remote-write-histograms-written";
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&[(samples, "many")]), None);
+        let some = Contents { samples: 3, histograms: 0, exemplars: 0 };
+        assert_eq!(said(&[(samples, "3")]), Some(some));
+        assert_eq!(said(&[(samples, " 3 "), (histograms, "2")]), Some(Contents { histograms: 2, ..some }));
+        assert_eq!(said(&[(histograms, "0")]), Some(Contents::default()));
+    }
+}

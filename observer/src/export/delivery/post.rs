@@ -15,8 +15,8 @@ pub(super) enum Fate {
     Later { message: String, after: Option<std::time::Duration> },
 }
 
-/// Posts a request and what becomes of it, in order. What was delivered before a part has to wait is posted again with it:
-/// receivers know samples that they have.
+/// Posts a request and what becomes of it, in order. What was delivered before a part has to wait is posted again with it, and
+/// counted then: receivers know samples that they have.
 pub(super) async fn post<T: Transport>(
     transport: &T,
     parcel: Parcel,
@@ -25,6 +25,7 @@ pub(super) async fn post<T: Transport>(
 ) -> Fate {
     let mut waiting = vec![parcel];
     let mut left = PARTS;
+    let (mut delivered, mut dropped) = (Contents::default(), Vec::new());
     while let Some(parcel) = waiting.pop() {
         left = left.saturating_sub(1);
         let began = clock::monotonic();
@@ -32,10 +33,9 @@ pub(super) async fn post<T: Transport>(
         counters.answered(code, began.elapsed(), parcel.body.len());
         match verdict {
             Verdict::Delivered { refused, message } => {
-                counters.delivered(parcel.contents.without(refused));
+                delivered = delivered.with(parcel.contents.without(refused));
                 if refused.sum() > 0 {
-                    counters.dropped("refused", refused);
-                    status.refused(&message, refused.sum());
+                    dropped.push(("refused", refused, message));
                 }
             }
             Verdict::Later { message, after } => return Fate::Later { message, after },
@@ -43,10 +43,7 @@ pub(super) async fn post<T: Transport>(
                 let halves = if halve && left > 0 { transport.halve(&parcel) } else { None };
                 match halves {
                     Some([first, second]) => waiting.extend([second, first]),
-                    None => {
-                        counters.dropped(cause, parcel.contents);
-                        status.refused(&message, parcel.contents.sum());
-                    }
+                    None => dropped.push((cause, parcel.contents, message)),
                 }
             }
             // A transport that cannot make up its mind would go on for ever.
@@ -55,6 +52,11 @@ pub(super) async fn post<T: Transport>(
             }
             Verdict::Otherwise => waiting.push(parcel),
         }
+    }
+    counters.delivered(delivered);
+    for (cause, contents, message) in dropped {
+        counters.dropped(cause, contents);
+        status.refused(&message, contents.sum());
     }
     Fate::Done
 }

@@ -217,6 +217,20 @@ fn one_bad_sample_does_not_take_the_others_along() {
     assert_eq!(lanes[&0], ["1", "1a", "1b", "2", "2a", "2b", "3", "3a", "3b"]);
 }
 
+/// The first half arrives, the second has to wait: both come again, and each counts once.
+#[test]
+fn what_comes_again_is_counted_once() {
+    let rig = Rig::new(1, None, |parcel, before| match (&parcel.body[..], before) {
+        (body, 0..=2) if body.ends_with(b"b") => later(),
+        (body, _) if body.ends_with(b"1") => refused(true),
+        _ => ok(),
+    });
+    rig.windows(1);
+    rig.until(|rig| rig.delivered() > 0);
+    assert_eq!((rig.delivered(), rig.dropped("status_400")), (2, 0));
+    assert_eq!(rig.finish(LONG)[&0], ["1", "1a", "1b", "1", "1a", "1b"]);
+}
+
 #[test]
 fn what_is_refused_is_dropped_and_counted() {
     let rig = Rig::new(1, None, |_, before| if before == 0 { refused(false) } else { ok() });
