@@ -1,12 +1,21 @@
 //! Remote write into real stores: each sample that was sent is there once, with its time and value.
 
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener},
+    thread,
+};
+
 use observer_tests::{
     clock,
+    config::Config,
+    http,
     observer::Agent,
+    page::Page,
     privileges::Privileges,
     receiver::{Receiver, Reply},
     store::{Kind, Store},
-    written::{STALE, Written},
+    written::{self, STALE, Written},
 };
 
 /// Without the ends of series, which stores do not give out, in the order of time.
@@ -107,4 +116,64 @@ fn victoria_metrics_has_ten_minutes_once() {
 #[track_caller]
 fn long(kind: Kind) {
     clock::with_patience(std::time::Duration::from_secs(700), || check(kind, 60.0, 600.0));
+}
+
+/// A page with a sample that no Prometheus takes: its time is far ahead. Answers until the test is over.
+fn page_with_a_bad_sample() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("ports are to be had");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for (stream, number) in listener.incoming().flatten().zip(1..) {
+            let mut stream = stream;
+            let body = format!("good 1\nbad 1 {}\nlater 1\n", 9_999_999_999_000_i64 + number);
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            // The head of the request.
+            if lines.any(|line| line.is_empty()) {
+                // Who asked may be gone.
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+            }
+        }
+    });
+    address
+}
+
+/// One sample that Prometheus refuses costs the others nothing, though version 1 takes back the whole request for it.
+#[track_caller]
+fn refused(message: &str, cause: &str) {
+    let Some(store) = Store::start(Kind::Prometheus) else { return };
+    let page = page_with_a_bad_sample();
+    let config = Config::new(&format!(
+        "remote_write: [{{name: e, url: '{}', protobuf_message: {message}}}]\n\
+         scrape_configs: [{{job_name: j, static_configs: [{{targets: ['{page}']}}]}}]\n",
+        store.url()
+    ));
+    let agent = Agent::start(Privileges::Root, &["--config", config.path(), "--no-tcp", "--no-node"]);
+    let dropped = |page: &Page| page.sum("observer_export_dropped_samples_total", &[("cause", cause)]);
+    let page = agent.page_with(|page| dropped(page) >= 3.0);
+    assert!(dropped(&page) >= 3.0, "{}", page.text);
+    assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), dropped(&page), "{}", page.text);
+    let status = http::get_unix(agent.socket(), "/api/v1/status/exports").text();
+    assert!(status.contains("lastRefusal") && status.contains("bounds"), "{status}");
+    let (code, said) = agent.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let stored = store.samples();
+    let runs = written::windows(&stored);
+    assert!(runs.len() == 1 && runs[0].len() >= 4, "{runs:?}");
+    for (name, is_there) in [("good", true), ("later", true), ("bad", false)] {
+        assert_eq!(stored.keys().any(|labels| labels["__name__"] == name), is_there, "{name}");
+    }
+}
+
+#[test]
+fn prometheus_refuses_one_sample_of_version_1_and_has_the_others() {
+    refused("prometheus.WriteRequest", "status_400");
+}
+
+#[test]
+fn prometheus_refuses_one_sample_of_version_2_and_has_the_others() {
+    refused("io.prometheus.write.v2.Request", "refused");
 }
