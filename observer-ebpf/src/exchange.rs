@@ -14,7 +14,7 @@ use observer_abi::{
 
 use crate::{
     emit,
-    kernel::{Sk, now_ns},
+    kernel::{Sk, TcpSk, now_ns},
     place,
     socket::{self, EXCHANGES, Exchanges, SOCKETS, Socket, Sums},
     words::{add, add32, replace32},
@@ -28,42 +28,17 @@ pub(crate) fn sent(sk: Sk, result: i32) {
     if result <= 0 {
         return;
     }
+    let Some(x) = socket::exchanges(sk) else { return };
     let Some(tcp) = sk.tcp() else { return };
-    let (first, clock) = (tcp.first_tx_ns(), tcp.clock_ns());
-    let turned = match place::find(sk) {
-        Some(x) => send(x, first, clock),
-        None => match socket::displaced(sk) {
-            Some(x) => Slot(send_unplaced(x, first, clock)),
-            None => return,
-        },
-    };
-    if turned.count() != 0 {
-        spill_of(sk, turned, Family::Turn);
-    }
-}
-
-/// Notes a send: what has to make room for its service time.
-#[inline(always)]
-fn send(x: &mut Exchanges, first: u64, clock: u64) -> Slot {
-    let at = send_time(first, clock, x);
+    let at = send_time(tcp, x);
     if x.role == CLIENT {
         x.sent_ns = at;
-        return Slot::default();
+    } else if x.asked_ns != 0 {
+        let took = at.saturating_sub(x.asked_ns);
+        x.asked_ns = 0;
+        let turned = look(&x.turn_slots, took);
+        note(sk, &mut x.turn, &mut x.turn_slots, turned, Family::Turn);
     }
-    if x.asked_ns == 0 {
-        return Slot::default();
-    }
-    let turned = look(&x.turn_slots, at.saturating_sub(x.asked_ns));
-    x.asked_ns = 0;
-    count(&mut x.turn, &mut x.turn_slots, turned)
-}
-
-/// As [`send`], for accumulators in storage. A global function: the verifier walks it once a program, not once for each map.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn send_unplaced(x: *mut Exchanges, first: u64, clock: u64) -> u32 {
-    // SAFETY: null, or whole: the verifier checks the callers.
-    unsafe { x.as_mut() }.map_or(0, |x| send(x, first, clock).0)
 }
 
 /// When the last send left, by what the stack noted: reading the clock would cost as much as all the rest, and be late.
@@ -72,11 +47,22 @@ extern "C" fn send_unplaced(x: *mut Exchanges, first: u64, clock: u64) -> u32 {
 /// stack's cached clock is: it was read when the segment was handed down. A cached clock older than the last receive belongs
 /// to something before this send (corking), and only then the clock is read.
 #[inline(always)]
-fn send_time(first: u64, clock: u64, x: &Exchanges) -> u64 {
+fn send_time(tcp: TcpSk, x: &Exchanges) -> u64 {
+    let first = tcp.first_tx_ns();
     if first > x.read_ns && first > x.sent_ns {
         return first;
     }
-    if clock > x.read_ns { clock } else { now_ns() }
+    let cached = tcp.clock_ns();
+    if cached > x.read_ns { cached } else { now_ns() }
+}
+
+/// When the last receive took its data, by what the stack noted: it reads its clock behind every copy (`tcp_rcv_space_adjust`).
+///
+/// A clock that has not moved since the data came, or since the receive before, was not read for this one.
+#[inline(always)]
+fn receive_time(tcp: TcpSk, x: &Exchanges) -> u64 {
+    let cached = tcp.clock_ns();
+    if cached > x.ready_ns && cached > x.read_ns { cached } else { now_ns() }
 }
 
 /// The program has received. In task context.
@@ -86,67 +72,26 @@ pub(crate) fn received(sk: Sk, result: i32, flags: i32) {
     if result <= 0 || flags & MSG_PEEK != 0 {
         return;
     }
+    let Some(x) = socket::exchanges(sk) else { return };
     let Some(tcp) = sk.tcp() else { return };
-    let clock = tcp.clock_ns();
-    let (waited, turned) = match place::find(sk) {
-        Some(x) => receive(x, clock),
-        None => match socket::displaced(sk) {
-            Some(x) => {
-                let both = receive_unplaced(x, clock);
-                (Slot((both >> 32) as u32), Slot(both as u32))
-            }
-            None => return,
-        },
-    };
-    if waited.count() != 0 {
-        spill_of(sk, waited, Family::Wait);
-    }
-    if turned.count() != 0 {
-        spill_of(sk, turned, Family::Turn);
-    }
-}
-
-/// Notes a receive: what has to make room for its wait, and for its response time.
-#[inline(always)]
-fn receive(x: &mut Exchanges, clock: u64) -> (Slot, Slot) {
     let ready = x.ready_ns;
-    let now = receive_time(clock, x);
+    let now = receive_time(tcp, x);
     let fresh = ready != x.ready_taken_ns && ready <= now;
     let waited = look(&x.wait_slots, now.saturating_sub(ready));
-    let mut displaced = (Slot::default(), Slot::default());
     if x.role == CLIENT && x.sent_ns != 0 {
         // Data that was there before the send is no answer to it: then the receive itself is all that is known.
         let answered = if fresh && ready >= x.sent_ns { ready } else { now };
         let turned = look(&x.turn_slots, answered.saturating_sub(x.sent_ns));
         x.sent_ns = 0;
-        displaced.1 = count(&mut x.turn, &mut x.turn_slots, turned);
+        note(sk, &mut x.turn, &mut x.turn_slots, turned, Family::Turn);
     } else if x.role != CLIENT && x.asked_ns == 0 {
         x.asked_ns = now;
     }
     if fresh {
         x.ready_taken_ns = ready;
-        displaced.0 = count(&mut x.wait, &mut x.wait_slots, waited);
+        note(sk, &mut x.wait, &mut x.wait_slots, waited, Family::Wait);
     }
     x.read_ns = now;
-    displaced
-}
-
-/// As [`receive`], for accumulators in storage; see [`send_unplaced`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn receive_unplaced(x: *mut Exchanges, clock: u64) -> u64 {
-    // SAFETY: null, or whole: the verifier checks the callers.
-    let Some(x) = (unsafe { x.as_mut() }) else { return 0 };
-    let (waited, turned) = receive(x, clock);
-    u64::from(waited.0) << 32 | u64::from(turned.0)
-}
-
-/// When the last receive took its data, by what the stack noted: it reads its clock behind every copy (`tcp_rcv_space_adjust`).
-///
-/// A clock that has not moved since the data came, or since the receive before, was not read for this one.
-#[inline(always)]
-fn receive_time(clock: u64, x: &Exchanges) -> u64 {
-    if clock > x.ready_ns && clock > x.read_ns { clock } else { now_ns() }
 }
 
 /// Data has reached the socket, in softirq or in the task that releases the socket.
@@ -198,6 +143,15 @@ struct Look {
 fn look(slots: &[Slot; SLOTS], ns: u64) -> Look {
     let bucket = bucket_of(ns);
     Look { ns, bucket, seen: slots[usize::from(bucket) % SLOTS] }
+}
+
+/// Counts a value in a socket's own histogram, and hands on what it displaces.
+#[inline(always)]
+fn note(sk: Sk, sums: &mut Sums, slots: &mut [Slot; SLOTS], value: Look, family: Family) {
+    let displaced = count(sums, slots, value);
+    if displaced.count() != 0 {
+        spill_of(sk, displaced, family);
+    }
 }
 
 /// Counts a value in a socket's own histogram: what has to make room for it.

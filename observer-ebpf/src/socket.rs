@@ -172,10 +172,19 @@ impl Socket {
     }
 }
 
-/// The accumulators of a socket that has no place, or not yet, for a send or receive: in the context of the process that uses the
-/// socket. Only an owner's are in a place.
+/// The accumulators, for a send or receive: in the context of the process that uses the socket.
+#[inline(always)]
+pub(crate) fn exchanges(sk: Sk) -> Option<&'static mut Exchanges> {
+    // Only an owner's are in a place.
+    match place::find(sk) {
+        Some(x) => Some(x),
+        None => displaced(sk),
+    }
+}
+
+/// The accumulators of a socket that has no place, or not yet.
 #[inline(never)]
-pub(crate) fn displaced(sk: Sk) -> Option<&'static mut Exchanges> {
+fn displaced(sk: Sk) -> Option<&'static mut Exchanges> {
     match sk.storage(&EXCHANGES) {
         Some(x) if x.owned != 0 => Some(x),
         _ => adopt(sk),
