@@ -9,6 +9,8 @@ pub(crate) mod prometheus;
 pub(crate) mod remote_write;
 
 use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher as _},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,7 +24,7 @@ use tokio::time::timeout;
 use crate::{
     config::{Config, QueueConfig, shown},
     export::{
-        delivery::{Endpoint, EndpointError, Endpoints, Sending, Status, queue_options},
+        delivery::{Endpoint, EndpointError, Endpoints, Schedule, Sending, Status, queue_options},
         feed::Feed,
         ndjson::Writing,
         remote_write::Receiver,
@@ -33,6 +35,8 @@ use crate::{
 
 /// Where queues are when nobody says otherwise; systemd and the images make the directory.
 const DEFAULT_STATE: &str = "/var/lib/observer";
+
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 /// Why an export does not run.
 #[derive(Debug, thiserror::Error)]
@@ -60,12 +64,15 @@ pub(crate) fn start(
         state.is_dir().then(|| state.join("queue"))
     });
     let place = |kind: &str, name: &str| Some(root.as_deref()?.join(kind).join(directory(name)));
+    // What tells this agent from others; one that cannot name its host is told by its labels.
+    let host = fs::read_to_string(HOSTNAME).unwrap_or_default();
+    let agent = (host, &config.global.external_labels);
     let mut endpoints = Endpoints::default();
     for remote in &config.remote_write {
         let url = shown(&remote.url);
         let receiver = Receiver::new(remote).map_err(|source| StartError::Post { url, source })?;
         endpoints.push(Endpoint::spawn(
-            &sending(&remote.name, &remote.url, remote_write::first(remote), &remote.queue),
+            &sending(&remote.name, &remote.url, remote_write::first(remote), &remote.queue, &agent),
             feed.add(&remote.name, telemetry),
             remote_write::encoders(remote, &config.global.external_labels, telemetry),
             receiver,
@@ -77,7 +84,7 @@ pub(crate) fn start(
         let url = shown(&otlp.url);
         let receiver = otlp::Receiver::new(otlp).map_err(|source| StartError::Post { url, source })?;
         endpoints.push(Endpoint::spawn(
-            &sending(&otlp.name, &otlp.url, Protocol::Otlp, &otlp.queue),
+            &sending(&otlp.name, &otlp.url, Protocol::Otlp, &otlp.queue, &agent),
             feed.add(&otlp.name, telemetry),
             otlp::encoders(otlp, &config.global.external_labels, telemetry),
             receiver,
@@ -113,8 +120,10 @@ impl Exports {
     }
 }
 
-fn sending(name: &str, url: &Uri, protocol: Protocol, queue: &QueueConfig) -> Sending {
-    let QueueConfig { min_shards, max_shards, min_backoff, max_backoff, .. } = *queue;
+fn sending(name: &str, url: &Uri, protocol: Protocol, queue: &QueueConfig, agent: &impl Hash) -> Sending {
+    let QueueConfig { min_shards, max_shards, min_backoff, max_backoff, interval, spread, .. } = *queue;
+    let mut identity = DefaultHasher::new();
+    (agent, name).hash(&mut identity);
     Sending {
         name: name.to_owned(),
         url: shown(url),
@@ -123,6 +132,7 @@ fn sending(name: &str, url: &Uri, protocol: Protocol, queue: &QueueConfig) -> Se
         max_shards,
         min_backoff,
         max_backoff,
+        schedule: Schedule::new(interval, spread, identity.finish()),
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod labels;
 pub mod ndjson;
 pub mod otlp;
+mod pending;
 pub mod remote_write;
 pub mod wire;
 
@@ -51,6 +52,9 @@ pub struct Batch<'a> {
 pub trait Encode: Send {
     /// Takes in a window. Each batch that is full, or may wait no longer, goes to `out`.
     fn window(&mut self, window: &Window, out: &mut dyn FnMut(Batch<'_>));
+
+    /// Takes note of a window that is not sent: what came in it goes with the next that is.
+    fn skip(&mut self, window: &Window);
 
     /// Hands out what still waits for company.
     fn flush(&mut self, out: &mut dyn FnMut(Batch<'_>));

@@ -42,7 +42,7 @@ use observer_aggregate::{
     window::{Source, View, Window},
 };
 
-use crate::{Batch, Encode};
+use crate::{Batch, Encode, pending::Pending};
 use body::{Body, Counts, Limits, Path, Stamp};
 use composite::Scratch as Buckets;
 use groups::Owner;
@@ -136,6 +136,7 @@ pub struct Encoder {
     /// The first window was the agent's first, or nearly.
     from_the_start: bool,
     last_end_ms: i64,
+    pending: Pending,
 }
 
 /// What is the same for all points of a view.
@@ -162,6 +163,7 @@ impl Encoder {
             watching_since_ns: 0,
             from_the_start: false,
             last_end_ms: 0,
+            pending: Pending::default(),
         }
     }
 
@@ -179,11 +181,11 @@ impl Encoder {
     }
 
     fn view(&mut self, view: View<'_>, window: &Window, out: &mut dyn FnMut(Batch<'_>)) {
-        let Self { options, plans, bodies, scratch, buckets, stats, .. } = self;
+        let Self { options, plans, bodies, scratch, buckets, stats, pending, .. } = self;
         let known = plans.contains_key(&view.block);
         let plan = plans.entry(view.block).or_default();
         plan.serial = window.serial;
-        if !view.fresh {
+        if !pending.is_fresh(&view) {
             return;
         }
         let owner = match view.source {
@@ -251,6 +253,11 @@ impl Encode for Encoder {
             body.hand_out(stamp, left == 0, out);
         }
         self.last_end_ms = window.end_ms;
+        self.pending.clear();
+    }
+
+    fn skip(&mut self, window: &Window) {
+        self.pending.note(window);
     }
 
     /// Nothing waits: a window's last request goes out with the window.

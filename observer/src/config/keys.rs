@@ -235,6 +235,8 @@ sections! {
         "max_shards" => max_shards: usize = "8", "The most requests on their way at a time. Each series stays with one of them.";
         "min_shards" => min_shards: usize = "1", "How many there may be from the start.";
         "max_samples_per_send" => max_samples_per_send: usize = "10000", "The most samples of a request. A window is sent as soon as it is closed, however few it has.";
+        "interval" => interval: Duration = "1s", "How often what is known is sent, in whole seconds: of the windows in between only that a series has ended. Agents differ in the second.";
+        "spread" => spread: Delay = "500ms", "How long a window waits at most before it is sent, differently for each agent, so that many of them do not all post at the whole second. At most 1s.";
         "min_backoff" => min_backoff: Duration = "30ms", "The first wait before another try, at random up to this; it doubles with each.";
         "max_backoff" => max_backoff: Duration = "5s", "The longest wait, unless the receiver asks for a longer one.";
         "retry_on_http_429" => retry_on_http_429: bool = "true", "Try again what the receiver has no room for now.";

@@ -25,6 +25,10 @@ pub(crate) struct QueueConfig {
     pub(crate) min_shards: usize,
     /// The most samples of a request.
     pub(crate) max_samples: usize,
+    /// How much time lies between two windows that are sent: whole seconds.
+    pub(crate) interval: Duration,
+    /// The longest that a window waits for its agent's turn.
+    pub(crate) spread: Duration,
     /// The first ceiling of the wait for another try.
     pub(crate) min_backoff: Duration,
     /// The last.
@@ -53,6 +57,8 @@ impl Default for QueueConfig {
             max_shards: 8,
             min_shards: 1,
             max_samples: 10_000,
+            interval: WINDOW,
+            spread: Duration::from_millis(500),
             min_backoff: Duration::from_millis(30),
             max_backoff: Duration::from_secs(5),
             retry_429: true,
@@ -64,6 +70,9 @@ impl Default for QueueConfig {
         }
     }
 }
+
+/// What a window covers.
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// What `sample_age_limit: 0` means: older than any sample.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365 * 1000);
@@ -83,6 +92,18 @@ impl QueueConfig {
         }
         set(&mut config.min_backoff, &keys.min_backoff);
         set(&mut config.max_backoff, &keys.max_backoff);
+        set(&mut config.interval, &keys.interval);
+        if let Some(at) =
+            keys.interval.as_ref().filter(|at| at.value < WINDOW || at.value.subsec_nanos() != 0)
+        {
+            return Err(at.node.fault("expected whole seconds, at least 1s"));
+        }
+        if let Some(At { node, value: Delay(spread) }) = &keys.spread {
+            if *spread > WINDOW {
+                return Err(node.fault("expected at most 1s: then the next window is there"));
+            }
+            config.spread = *spread;
+        }
         set(&mut config.retry_429, &keys.retry_on_http_429);
         set(&mut config.fsync, &keys.fsync);
         if let Some(At { value: Delay(age), .. }) = &keys.sample_age_limit {

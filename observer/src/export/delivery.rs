@@ -14,6 +14,7 @@ mod endpoint;
 mod pace;
 mod post;
 mod retry_after;
+mod schedule;
 mod send;
 mod status;
 
@@ -26,6 +27,7 @@ pub(crate) use self::{
     encode::Factory,
     endpoint::{Endpoint, EndpointError, Endpoints, Sending, queue_options},
     retry_after::retry_after,
+    schedule::Schedule,
     status::{Failure, Status},
 };
 use crate::http::{ConnectError, PostError};

@@ -264,6 +264,10 @@ impl Encode for Told {
         *told = encoder.stats();
     }
 
+    fn skip(&mut self, window: &Window) {
+        self.encoder.skip(window);
+    }
+
     fn flush(&mut self, out: &mut dyn FnMut(Batch<'_>)) {
         self.encoder.flush(out);
     }

@@ -182,7 +182,9 @@ pub(crate) fn encoders(
             max_samples: config.queue.max_samples,
             lanes: u16::try_from(config.queue.max_shards).unwrap_or(u16::MAX),
             send_native: config.native,
-            metadata_interval_windows: config.metadata.map_or(0, |every| every.as_secs().max(1)),
+            metadata_interval_windows: config
+                .metadata
+                .map_or(0, |every| (every.as_secs() / config.queue.interval.as_secs().max(1)).max(1)),
             ..Options::new(version)
         };
         Box::new(Told { encoder: Encoder::new(options), gauges: gauges.clone() })
@@ -230,6 +232,10 @@ impl Encode for Told {
         for (counter, refused) in gauges.refused.iter().zip(totals.refused) {
             counter.inner().store(refused, Relaxed);
         }
+    }
+
+    fn skip(&mut self, window: &Window) {
+        self.encoder.skip(window);
     }
 
     fn flush(&mut self, out: &mut dyn FnMut(Batch<'_>)) {

@@ -13,7 +13,7 @@ use super::{
     store::{Bin, Entry, LIVE, NATIVE, NEW, Part, Rare, SENT, Store},
     template::Element,
 };
-use crate::{Batch, Encode};
+use crate::{Batch, Encode, pending::Pending};
 
 /// Makes the requests of one endpoint.
 pub struct Encoder {
@@ -23,6 +23,7 @@ pub struct Encoder {
     metadata: Metadata,
     totals: Totals,
     serial: u64,
+    pending: Pending,
 }
 
 /// What an encoder has done so far, and what it holds.
@@ -62,6 +63,7 @@ impl Encoder {
             }),
             totals: Totals::default(),
             serial: 0,
+            pending: Pending::default(),
         }
     }
 
@@ -79,7 +81,7 @@ impl Encoder {
     }
 
     fn encode<const V2: bool>(&mut self, window: &Window, gap: bool, out: &mut Out<'_>) {
-        let Self { store, output, totals, .. } = self;
+        let Self { store, output, totals, pending, .. } = self;
         let mut writer =
             Writer::<V2> { output, totals, stamp: Stamp::new(window.end_ms, 0), end_ms: window.end_ms };
         let Store { bins, parts, ending, .. } = store;
@@ -101,7 +103,7 @@ impl Encoder {
                     continue;
                 }
                 let view = window.view(part.view);
-                if view.fresh {
+                if pending.is_fresh(&view) {
                     writer.part(part, &view, &mut target, out);
                 } else if gap {
                     writer.silent(part, &view, &mut target, out);
@@ -137,10 +139,15 @@ impl Encode for Encoder {
         }
         self.output.hand_out(true, &mut count);
         self.store.forget();
+        self.pending.clear();
         self.totals.requests += counted.requests;
         self.totals.bytes += counted.bytes;
         self.totals.samples += counted.samples;
         self.totals.histograms += counted.histograms;
+    }
+
+    fn skip(&mut self, window: &Window) {
+        self.pending.note(window);
     }
 
     /// Does nothing: no batch waits longer than its window.

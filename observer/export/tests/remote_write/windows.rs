@@ -6,7 +6,10 @@ use observer_aggregate::{
     family::{Kind, Suffix},
     series::{Block, STALE},
 };
-use observer_export::remote_write::{Options, Version};
+use observer_export::{
+    Encode as _,
+    remote_write::{Options, Version},
+};
 
 use crate::{
     random::Random,
@@ -21,7 +24,19 @@ struct Target {
     /// By label block: its slot and its value.
     series: BTreeMap<String, (u32, f64)>,
     fresh: bool,
+    /// Values have come in windows that were passed over.
+    pending: bool,
     up: bool,
+}
+
+/// What happens to some of the windows.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Sent,
+    /// The encoder does not see it.
+    Missed,
+    /// The encoder sees it and does not send it.
+    PassedOver,
 }
 
 /// What a receiver ought to have.
@@ -33,7 +48,14 @@ struct Model {
 
 impl Target {
     fn new(number: u64) -> Self {
-        Self { block: Block::default(), number, series: BTreeMap::new(), fresh: false, up: true }
+        Self {
+            block: Block::default(),
+            number,
+            series: BTreeMap::new(),
+            fresh: false,
+            pending: false,
+            up: true,
+        }
     }
 
     /// What happens to it in a second.
@@ -82,7 +104,7 @@ impl Model {
     fn window(&mut self, end_ms: i64, targets: &[Target]) {
         let mut here = BTreeMap::new();
         for target in targets.iter().filter(|target| target.up) {
-            here.extend(target.keys().map(|(key, value)| (key, (value, target.fresh))));
+            here.extend(target.keys().map(|(key, value)| (key, (value, target.fresh || target.pending))));
         }
         for key in self.live.keys().filter(|key| !here.contains_key(*key)) {
             self.points.entry(key.clone()).or_default().push((end_ms, value(STALE)));
@@ -97,7 +119,7 @@ impl Model {
     }
 }
 
-fn run(version: Version, seed: u64, gaps: bool) {
+fn run(version: Version, seed: u64, some: Fate) {
     let mut random = Random::new(seed);
     let options = Options { max_samples: 60, max_bytes: 20_000, lanes: 3, ..Options::new(version) };
     let mut pipe = Pipe::new(Options { metadata_interval_windows: 7, ..options });
@@ -111,12 +133,17 @@ fn run(version: Version, seed: u64, gaps: bool) {
         }
         targets.iter_mut().for_each(|target| target.turn(&mut random));
         let mut blocks: Vec<_> = targets.iter_mut().map(|target| &mut target.block).collect();
-        if gaps && random.once_in(4) {
-            drop(pipe.close(end_ms, &mut blocks));
+        if some != Fate::Sent && random.once_in(4) {
+            let window = pipe.close(end_ms, &mut blocks);
+            if some == Fate::PassedOver {
+                pipe.encoder.skip(&window);
+                targets.iter_mut().for_each(|target| target.pending |= target.fresh);
+            }
             continue;
         }
         pipe.window(end_ms, &mut blocks);
         model.window(end_ms, &targets);
+        targets.iter_mut().for_each(|target| target.pending = false);
     }
     let received = &pipe.received().series;
     for (key, expected) in &model.points {
@@ -146,13 +173,20 @@ fn run(version: Version, seed: u64, gaps: bool) {
 #[test]
 fn every_value_and_every_end_arrives_in_order() {
     for version in BOTH {
-        (1..4).for_each(|seed| run(version, seed, false));
+        (1..4).for_each(|seed| run(version, seed, Fate::Sent));
     }
 }
 
 #[test]
 fn ends_in_windows_that_were_missed_arrive_later() {
     for version in BOTH {
-        (1..4).for_each(|seed| run(version, seed, true));
+        (1..4).for_each(|seed| run(version, seed, Fate::Missed));
+    }
+}
+
+#[test]
+fn what_came_in_windows_that_were_passed_over_is_sent_with_the_next() {
+    for version in BOTH {
+        (1..4).for_each(|seed| run(version, seed, Fate::PassedOver));
     }
 }

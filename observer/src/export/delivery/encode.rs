@@ -13,8 +13,8 @@ use observer_aggregate::window::Window;
 use observer_export::{Batch, Encode, Protocol};
 use observer_queue::{Entry, Queue};
 
-use super::{Contents, counters::Counters, status::StatusCell};
-use crate::export::feed::Windows;
+use super::{Contents, counters::Counters, schedule::Schedule, status::StatusCell};
+use crate::{clock, export::feed::Windows};
 
 /// Makes an encoder for a protocol.
 pub(crate) type Factory = Box<dyn FnMut(Protocol) -> Box<dyn Encode> + Send>;
@@ -22,6 +22,16 @@ pub(crate) type Factory = Box<dyn FnMut(Protocol) -> Box<dyn Encode> + Send>;
 /// How far the clock may go back before its new time is taken for the truth. Less than that is waited for: what is exported meanwhile
 /// would be out of order for every receiver.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The next window; behind the last of all the one before it, if it has not been sent, and that it is the last.
+fn next(
+    windows: &Windows,
+    following: &mut Option<Arc<Window>>,
+    unsent: &mut Option<Arc<Window>>,
+) -> Option<(Arc<Window>, bool)> {
+    let next = following.take().or_else(|| windows.recv().ok());
+    next.map(|window| (window, false)).or_else(|| unsent.take().map(|window| (window, true)))
+}
 
 /// Up to which entry requests go one by one, in the order of the queue. Which lane a series takes is an encoder's own choice: those
 /// of another process, or of an encoder before, have to be through before the next may count on lanes.
@@ -68,17 +78,19 @@ pub(super) struct Encoding {
     pub(super) barrier: Arc<Barrier>,
     pub(super) factory: Factory,
     pub(super) first: Protocol,
+    pub(super) schedule: Schedule,
     /// The end of the newest window that an earlier process has queued.
     pub(super) newest_ms: Option<i64>,
 }
 
 impl Encoding {
     /// Encodes every window until there are no more. `wanted` is what the receiver understands, once that is known.
-    pub(super) fn run(mut self, windows: Windows, wanted: impl Fn() -> Option<Protocol>) {
+    pub(super) fn run(mut self, windows: &Windows, wanted: impl Fn() -> Option<Protocol>) {
         let mut protocol = self.first;
         let mut encoder = (self.factory)(protocol);
         self.status.speaks(protocol);
-        for window in windows {
+        let (mut following, mut unsent) = (None, None);
+        while let Some((window, is_last)) = next(windows, &mut following, &mut unsent) {
             if let Some(other) = wanted().filter(|other| *other != protocol) {
                 encoder.flush(&mut |batch| self.push(batch));
                 self.barrier.put_up();
@@ -86,9 +98,22 @@ impl Encoding {
                 encoder = (self.factory)(protocol);
                 self.status.speaks(protocol);
             }
-            if !self.is_next(&window) {
-                self.counters.window_lost("clock");
-                continue;
+            if !is_last {
+                if !self.is_next(&window) {
+                    self.counters.window_lost("clock");
+                    continue;
+                }
+                if !self.schedule.is_due(window.end_ms) {
+                    encoder.skip(&window);
+                    unsent = Some(window);
+                    continue;
+                }
+                unsent = None;
+                // One that is there already has waited long enough for both.
+                let wait = self.schedule.wait(window.end_ms, clock::wall_ms());
+                if !wait.is_zero() && following.is_none() {
+                    following = windows.recv_timeout(wait).ok();
+                }
             }
             encoder.window(&window, &mut |batch| self.push(batch));
             // The window goes back to its pool before anything else is done.

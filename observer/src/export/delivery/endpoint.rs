@@ -15,6 +15,7 @@ use super::{
     counters::Counters,
     encode::{Barrier, Encoding, Factory},
     pace::Pace,
+    schedule::Schedule,
     send::{Phase, Sender},
     status::StatusCell,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Sending {
     pub(crate) min_backoff: Duration,
     /// The last.
     pub(crate) max_backoff: Duration,
+    /// Which windows are sent, and when.
+    pub(crate) schedule: Schedule,
 }
 
 /// Why an endpoint cannot be served.
@@ -105,7 +108,8 @@ impl Endpoint {
         mut options: queue::Options,
         telemetry: &Arc<Telemetry>,
     ) -> Result<Self, EndpointError> {
-        let Sending { name, url, protocol, min_shards, max_shards, min_backoff, max_backoff } = sending;
+        let Sending { name, url, protocol, min_shards, max_shards, min_backoff, max_backoff, schedule } =
+            sending;
         let wake = Arc::new(Notify::new());
         let notify = Arc::clone(&wake);
         options.notify = Some(Arc::new(move || notify.notify_one()));
@@ -132,13 +136,14 @@ impl Endpoint {
             barrier: Arc::clone(&barrier),
             factory,
             first: *protocol,
+            schedule: *schedule,
             newest_ms: recovered.newest_end_ms,
         };
         let wanted = Arc::clone(&transport);
         let failed = |source| EndpointError::Thread { name: name.clone(), source };
         let encoder = thread::Builder::new()
             .name(thread_name("enc", name))
-            .spawn(move || encoding.run(windows, || wanted.wanted()))
+            .spawn(move || encoding.run(&windows, || wanted.wanted()))
             .map_err(failed)?;
 
         let (phase, phases) = watch::channel(Phase::Run);

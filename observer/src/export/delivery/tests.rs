@@ -32,6 +32,8 @@ impl Encode for Lanes {
         }
     }
 
+    fn skip(&mut self, _: &Window) {}
+
     fn flush(&mut self, _out: &mut dyn FnMut(Batch<'_>)) {}
 }
 
@@ -101,6 +103,15 @@ impl Rig {
         dir: Option<PathBuf>,
         answer: impl Fn(&Parcel, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::scheduled(Schedule::AT_ONCE, lanes, dir, answer)
+    }
+
+    fn scheduled(
+        schedule: Schedule,
+        lanes: u16,
+        dir: Option<PathBuf>,
+        answer: impl Fn(&Parcel, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let telemetry = Telemetry::new();
         let (posted, wanted) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<_>>::default());
         let transport = Script { answer, posted: Arc::clone(&posted), wanted: Arc::clone(&wanted) };
@@ -112,6 +123,7 @@ impl Rig {
             max_shards: 4,
             min_backoff: Duration::from_millis(1),
             max_backoff: Duration::from_millis(4),
+            schedule,
         };
         let mut feed = Feed::default();
         let windows = feed.add("e", &telemetry);
@@ -301,4 +313,18 @@ fn what_another_process_has_left_goes_first_and_one_by_one() {
         (1..=4).flat_map(|serial| (0..3).map(move |lane| format!("{lane} {serial}"))).collect();
     assert_eq!(bodies[..12], expected);
     assert!(bodies[12..].iter().all(|body| body.contains(" 1")), "{bodies:?}");
+}
+
+#[test]
+fn windows_between_two_that_are_due_are_passed_over_and_the_last_is_not() {
+    let schedule = Schedule::new(Duration::from_secs(3), Duration::from_millis(900), 1 << 31);
+    let rig = Rig::scheduled(schedule, 1, None, |_, _| ok());
+    let base = (clock::wall_ms() / 3000 + 1) * 3000;
+    for (serial, seconds) in [(1, 0), (2, 1), (3, 3), (4, 4)] {
+        let mut window = Window::default();
+        window.serial = serial;
+        window.begin(base + seconds * 1000, true);
+        rig.feed.offer(&Arc::new(window));
+    }
+    assert_eq!(rig.finish(LONG)[&0], ["1", "3", "4"]);
 }
