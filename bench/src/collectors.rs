@@ -25,7 +25,7 @@ enum Kind {
     Prometheus,
 }
 
-/// A collector to be measured, as it is named on the command line: `KIND[-LABEL][=PATH]`.
+/// A collector to be measured, as it is named on the command line: `KIND[-LABEL][=PATH]`. `ours-v1` writes version 1.0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Collector {
     kind: Kind,
@@ -75,7 +75,9 @@ impl Collector {
     /// What is on while it is measured.
     pub(crate) fn does(&self) -> &'static str {
         match self.kind {
-            Kind::Ours => "scrape, windows, /metrics, remote write if it has it; no kernel side, no node",
+            Kind::Ours => {
+                "scrape, staleness, windows, /metrics, remote write 2.0 (`-v1`: 1.0) with snappy; no kernel side, no node"
+            }
             Kind::Vmagent => "scrape, staleness, remote write 1.0 with snappy from memory",
             Kind::Prometheus => "agent mode: scrape, staleness, log on disk, remote write 1.0 with snappy",
         }
@@ -118,6 +120,9 @@ impl Collector {
         }
         if self.kind != Kind::Vmagent {
             config += &format!("remote_write:\n- url: {}\n", work.sink());
+            if self.is_ours() && self.name.ends_with("-v1") {
+                config += "  protobuf_message: prometheus.WriteRequest\n";
+            }
         }
         let file = dir.join("config.yml");
         fs::write(&file, config)?;
