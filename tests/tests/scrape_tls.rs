@@ -153,7 +153,7 @@ fn real_servers_are_scraped_over_tls() {
         "the server does not accept our certificate",
         "it is trusted when it is itself in `ca_file`",
     ]) {
-        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(expected), "{error}\n{}", agent.stderr());
     }
     // HTTP/2, with both versions of TLS, on connections that are kept.
     let kept = |version: &str| {

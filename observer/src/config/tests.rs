@@ -232,6 +232,7 @@ mod export;
 mod lines;
 mod otlp;
 mod own;
+mod pages;
 mod prometheus;
 
 /// Everything there is, to be damaged.

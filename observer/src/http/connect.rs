@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use hyper::Uri;
@@ -103,6 +103,22 @@ impl Refusal {
             noted.get_or_init(|| reason);
         }
         result
+    }
+
+    /// The same of what was written. A server that refuses us says why and closes the connection: who writes then hears only of its
+    /// end, and reads no more.
+    fn note_written<T>(
+        &self,
+        tls: &mut TlsStream<TcpStream>,
+        context: &mut Context<'_>,
+        wrote: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if matches!(wrote, Poll::Ready(Err(_))) && self.reason().is_none() {
+            let mut byte = [0];
+            // What the server said last may not have been noticed yet; its end will be, and then the write fails again.
+            ready!(self.note(Pin::new(tls).poll_read(context, &mut ReadBuf::new(&mut byte)))).ok();
+        }
+        self.note(wrote)
     }
 }
 
@@ -251,7 +267,10 @@ impl AsyncWrite for Stream {
         let Self { io, refusal, .. } = &mut *self;
         match io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Io::Tls(tls) => refusal.note(Pin::new(tls).poll_write(context, bytes)),
+            Io::Tls(tls) => {
+                let wrote = Pin::new(&mut *tls).poll_write(context, bytes);
+                refusal.note_written(tls, context, wrote)
+            }
         }
     }
 
@@ -259,7 +278,10 @@ impl AsyncWrite for Stream {
         let Self { io, refusal, .. } = &mut *self;
         match io {
             Io::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Io::Tls(tls) => refusal.note(Pin::new(tls).poll_flush(context)),
+            Io::Tls(tls) => {
+                let wrote = Pin::new(&mut *tls).poll_flush(context);
+                refusal.note_written(tls, context, wrote)
+            }
         }
     }
 
@@ -267,7 +289,10 @@ impl AsyncWrite for Stream {
         let Self { io, refusal, .. } = &mut *self;
         match io {
             Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Io::Tls(tls) => refusal.note(Pin::new(tls).poll_shutdown(context)),
+            Io::Tls(tls) => {
+                let wrote = Pin::new(&mut *tls).poll_shutdown(context);
+                refusal.note_written(tls, context, wrote)
+            }
         }
     }
 
@@ -279,7 +304,10 @@ impl AsyncWrite for Stream {
         let Self { io, refusal, .. } = &mut *self;
         match io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
-            Io::Tls(tls) => refusal.note(Pin::new(tls).poll_write_vectored(context, slices)),
+            Io::Tls(tls) => {
+                let wrote = Pin::new(&mut *tls).poll_write_vectored(context, slices);
+                refusal.note_written(tls, context, wrote)
+            }
         }
     }
 
