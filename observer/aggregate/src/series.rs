@@ -37,6 +37,9 @@ pub const NO_TIME: i64 = i64::MIN;
 /// Label blocks are kept in chunks of this many bytes. None may be longer.
 pub const CHUNK: usize = 1 << 16;
 
+/// How many chunks may be short because windows were reading those before them, until all text is put together again.
+const PIECES: usize = 32;
+
 /// Whether the value is [`STALE`].
 #[must_use]
 pub fn is_stale(value: f64) -> bool {
@@ -145,18 +148,27 @@ impl Layout {
         self.chunks.iter().map(|chunk| chunk.capacity()).sum()
     }
 
+    /// Whether many chunks are short.
+    fn is_in_pieces(&self) -> bool {
+        self.chunks.len() > PIECES + 2 * self.text_bytes() / CHUNK
+    }
+
     /// Appends text that fits into a chunk, and says where.
     fn put_text(&mut self, text: &str) -> u32 {
-        let fits = self.chunks.last().is_some_and(|chunk| chunk.len() + text.len() <= CHUNK);
-        if !fits {
-            self.chunks.push(Arc::default());
-        }
-        let index = self.chunks.len() - 1;
-        // A window may be reading the chunk: then it keeps the old one.
-        let chunk = Arc::make_mut(&mut self.chunks[index]);
-        let offset = chunk.len();
-        chunk.push_str(text);
-        u32::try_from(index * CHUNK + offset).unwrap_or(u32::MAX)
+        // A chunk that a window is reading stays as it is; a copy for each window that sees a change would be most of the memory.
+        let open = self.chunks.last_mut().and_then(Arc::get_mut);
+        let offset = match open.filter(|chunk| chunk.len() + text.len() <= CHUNK) {
+            Some(chunk) => {
+                let offset = chunk.len();
+                chunk.push_str(text);
+                offset
+            }
+            None => {
+                self.chunks.push(Arc::new(text.to_owned()));
+                0
+            }
+        };
+        u32::try_from((self.chunks.len() - 1) * CHUNK + offset).unwrap_or(u32::MAX)
     }
 }
 
@@ -474,6 +486,9 @@ impl Block {
             }
         }
         if self.ending.is_empty() {
+            if self.layout.is_in_pieces() {
+                self.compact();
+            }
             return;
         }
         let ended: Vec<u32> = self.ending.drain().map(|(_, slot)| slot).collect();
@@ -492,7 +507,7 @@ impl Block {
         self.changes += 1;
         let families = self.layout.families().count();
         let text_is_dead = self.dead > CHUNK && 2 * self.dead > self.layout.text_bytes();
-        if text_is_dead || self.layout.heads.len() > 64 + 2 * families {
+        if text_is_dead || self.layout.is_in_pieces() || self.layout.heads.len() > 64 + 2 * families {
             self.compact();
         }
     }
@@ -517,6 +532,9 @@ impl Block {
             let at = layout.put_text(old.labels(slot));
             let series = &mut layout.series[slot as usize];
             (series.head, series.at) = (head, at);
+        }
+        if let Some(chunk) = layout.chunks.last_mut().and_then(Arc::get_mut) {
+            chunk.shrink_to_fit();
         }
         self.dead = 0;
     }

@@ -188,3 +188,22 @@ fn a_native_histogram_is_told_as_long_as_its_series_lives() {
     assert_eq!(told(&[]), Some((true, Some(native(4.0)))));
     assert_eq!(told(&[]), None);
 }
+
+#[test]
+fn text_that_windows_were_reading_is_put_together_again() {
+    let mut block = Block::default();
+    let family = block.family("f", Kind::Gauge, "", "");
+    let mut before = Arc::clone(block.layout());
+    for nth in 0..500 {
+        let slot = block.add(family, Suffix::None, &format!("n=\"{nth}\"")).expect("a slot");
+        block.set(slot, f64::from(nth));
+        block.settle();
+        // As a window does: what it has stays as it is.
+        let seen = std::mem::replace(&mut before, Arc::clone(block.layout()));
+        block.told();
+        assert!(block.layout().chunks.len() <= PIECES + 1, "{nth}");
+        assert_eq!(seen.len(), usize::try_from(nth).unwrap());
+    }
+    let labels: Vec<&str> = block.layout().order().iter().map(|slot| block.layout().labels(*slot)).collect();
+    assert_eq!(labels, (0..500).map(|nth| format!("n=\"{nth}\"")).collect::<Vec<_>>());
+}
