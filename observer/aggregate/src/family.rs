@@ -82,6 +82,23 @@ pub struct Family {
     pub samples: Vec<Sample>,
 }
 
+impl Kind {
+    /// The type's name in OpenMetrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::GaugeHistogram => "gaugehistogram",
+            Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet => "stateset",
+        }
+    }
+}
+
 impl Suffix {
     /// The suffix as it is written.
     #[must_use]

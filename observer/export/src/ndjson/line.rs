@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use observer_aggregate::{
-    family::Kind,
     native::{Buckets, Native},
     series::{Head, Layout, is_stale},
     stream::Conditions,
@@ -64,7 +63,7 @@ pub(super) fn series(out: &mut Vec<u8>, source: Source, layout: &Layout, slot: u
     out.extend_from_slice(b",\"family\":");
     text(out, name);
     out.extend_from_slice(b",\"type\":");
-    text(out, type_name(*kind));
+    text(out, kind.as_str());
     if !unit.is_empty() {
         out.extend_from_slice(b",\"unit\":");
         text(out, unit);
@@ -181,17 +180,4 @@ fn text(out: &mut Vec<u8>, text: &str) {
 fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // A vector takes what it is given.
     let _written = out.write_fmt(text);
-}
-
-const fn type_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unknown => "unknown",
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
-        Kind::GaugeHistogram => "gaugehistogram",
-        Kind::Summary => "summary",
-        Kind::Info => "info",
-        Kind::StateSet => "stateset",
-    }
 }

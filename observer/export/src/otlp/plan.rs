@@ -382,7 +382,7 @@ impl Plan {
         if !unit.is_empty() {
             wire::bytes(heads, 3, unit::otel(unit).as_bytes());
         }
-        attributes::attribute(heads, 12, "prometheus.type", type_name(*kind));
+        attributes::attribute(heads, 12, "prometheus.type", kind.as_str());
         let head = start..heads.len();
         self.metrics.push(Metric { group: family.group, head, data, points });
     }
@@ -403,19 +403,6 @@ fn is_target_info(head: &Head) -> bool {
         Kind::Info => &*head.name == "target",
         Kind::Gauge | Kind::Unknown => &*head.name == "target_info",
         _ => false,
-    }
-}
-
-const fn type_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unknown => "unknown",
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
-        Kind::GaugeHistogram => "gaugehistogram",
-        Kind::Summary => "summary",
-        Kind::Info => "info",
-        Kind::StateSet => "stateset",
     }
 }
 
