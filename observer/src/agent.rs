@@ -204,7 +204,7 @@ fn configure(args: &RunArgs) -> Result<Config, AgentError> {
     for url in &args.remote_write {
         config.add_remote_write(url.clone());
     }
-    args.otlp.iter().for_each(|endpoint| config.export.add_otlp(endpoint));
+    config.export.add_otlp(&args.otlp, &over).map_err(config::Error::Content)?;
     args.ndjson.iter().for_each(|place| config.export.add_ndjson(place));
     let Export { queue_dir, shutdown_grace, .. } = &mut config.export;
     *shutdown_grace = args.shutdown_grace.unwrap_or(*shutdown_grace);

@@ -14,6 +14,7 @@ mod job;
 mod keys;
 mod login;
 mod ndjson;
+mod otel;
 mod otlp;
 mod protocol;
 mod queue;
@@ -256,7 +257,7 @@ impl Reading {
         let mut config = Config {
             limits: Limits::new(&limits)?,
             server: Server::new(server),
-            export: Export::new(export, base)?,
+            export: Export::new(export, base, over)?,
             ..Config::default()
         };
         config.global.settings = defaults.settings;

@@ -13,7 +13,8 @@ pub(crate) fn document() -> String {
          error with line, column and the nearest key; a key that is not supported is a warning. `observer config check FILE`\n\
          says what a file comes to.\n\n\
          Each single value in `global`, `limits`, `server` and `export` can be in the environment as `OBSERVER_SECTION__KEY`, such as\n\
-         `OBSERVER_GLOBAL__SCRAPE_INTERVAL=5s`. A flag decides over the environment, the environment over the file.\n",
+         `OBSERVER_GLOBAL__SCRAPE_INTERVAL=5s`. A flag decides over the environment, the environment over the file.\n\
+         OpenTelemetry's own variables are in [otlp.md](otlp.md#opentelemetrys-variables).\n",
     );
     for table in TABLES {
         // Writing to a string cannot fail.

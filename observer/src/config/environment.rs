@@ -60,6 +60,11 @@ impl Environment {
         this
     }
 
+    /// Any variable's value.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.all.get(name).map(String::as_str)
+    }
+
     /// Warnings about names that mean nothing.
     pub(super) fn strangers(&self) -> Vec<Fault> {
         let warning = |name: &String| {

@@ -9,12 +9,13 @@ use hyper::{
 use observer_export::otlp::{Histograms, Temporality};
 
 use super::{
-    ClientConfig, QueueConfig,
+    ClientConfig, Login, QueueConfig,
     job::{set, url},
     keys::OtlpKeys,
+    otel::Otel,
     remote_write::host,
     section::{At, Labels, Section as _},
-    yaml::{Fault, Node},
+    yaml::Fault,
 };
 
 /// One entry of `export: otlp`.
@@ -62,37 +63,54 @@ pub(crate) enum OtlpCompression {
     Gzip,
 }
 
+/// A word, and what it means.
+pub(super) type Word<T> = (&'static str, T);
+
+pub(super) const PROTOCOLS: [Word<OtlpProtocol>; 2] =
+    [("grpc", OtlpProtocol::Grpc), ("http/protobuf", OtlpProtocol::Http)];
+
+pub(super) const COMPRESSIONS: [Word<OtlpCompression>; 2] =
+    [("gzip", OtlpCompression::Gzip), ("none", OtlpCompression::None)];
+
+pub(super) const TEMPORALITIES: [Word<Temporality>; 2] =
+    [("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta)];
+
 /// The port of `grpc` receivers; those of HTTP have 4318.
 const GRPC_PORT: u16 = 4317;
 
 impl Otlp {
-    /// Relative paths start at `base`.
-    pub(super) fn new(mut keys: OtlpKeys<'_>, base: &Path) -> Result<Self, Fault> {
+    /// Relative paths start at `base`; `defaults` is what holds where no key says anything.
+    pub(super) fn new(mut keys: OtlpKeys<'_>, base: &Path, defaults: &Otel) -> Result<Self, Fault> {
         let node = keys.place();
+        let own_tls = keys.tls_config.is_some();
         let client = ClientConfig::new(client_keys!(keys), base)?;
         let At { node, value: text } =
             keys.endpoint.ok_or_else(|| node.fault("`otlp` without `endpoint`"))?;
         let endpoint = url(node, &text)?;
         let protocol = match &keys.protocol {
-            Some(at) => word(at, &[("grpc", OtlpProtocol::Grpc), ("http/protobuf", OtlpProtocol::Http)])?,
-            None => likely(&endpoint),
+            Some(at) => word(at, &PROTOCOLS)?,
+            None => defaults.protocol(&endpoint),
         };
         let mut otlp = Self::to_protocol(&endpoint, protocol);
-        otlp.client = client;
+        defaults.apply(&mut otlp);
+        let own_headers = keys.headers.is_some() || client.login != Login::default();
+        if own_headers {
+            otlp.headers = headers(keys.headers)?;
+        }
+        let tls = if own_tls { client.tls } else { otlp.client.tls };
+        otlp.client = ClientConfig { tls, ..client };
         set(&mut otlp.name, &keys.name);
         set(&mut otlp.timeout, &keys.timeout);
         if let Some(at) = &keys.compression {
-            otlp.compression = word(at, &[("gzip", OtlpCompression::Gzip), ("none", OtlpCompression::None)])?;
+            otlp.compression = word(at, &COMPRESSIONS)?;
         }
         if let Some(at) = &keys.temporality {
-            let words = [("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta)];
-            otlp.temporality = word(at, &words)?;
+            otlp.temporality = word(at, &TEMPORALITIES)?;
         }
         if let Some(at) = &keys.histograms {
             let words = [("exponential", Histograms::Exponential), ("explicit", Histograms::Explicit)];
             otlp.histograms = word(at, &words)?;
         }
-        otlp.headers = headers(keys.headers)?;
         otlp.resource_attributes = keys.resource_attributes.map(|at| at.value.0).unwrap_or_default();
         if let Some(at) = keys.queue_config {
             otlp.queue = QueueConfig::new(&at.value)?;
@@ -100,16 +118,12 @@ impl Otlp {
         Ok(otlp)
     }
 
-    /// An endpoint of which nothing but the URL is said.
-    pub(crate) fn to(endpoint: &Uri) -> Self {
-        Self::to_protocol(endpoint, likely(endpoint))
-    }
-
-    fn to_protocol(endpoint: &Uri, protocol: OtlpProtocol) -> Self {
-        let path = match (protocol, endpoint.path()) {
+    /// An endpoint of which nothing but the URL and the protocol is said.
+    pub(super) fn to_protocol(endpoint: &Uri, protocol: OtlpProtocol) -> Self {
+        let path = match (protocol, endpoint.path_and_query()) {
             (OtlpProtocol::Grpc, _) => crate::export::otlp::GRPC_PATH,
-            (OtlpProtocol::Http, "" | "/") => "/v1/metrics",
-            (OtlpProtocol::Http, path) => path,
+            (OtlpProtocol::Http, Some(path)) if path != "/" => path.as_str(),
+            (OtlpProtocol::Http, _) => "/v1/metrics",
         };
         let mut parts = endpoint.clone().into_parts();
         parts.path_and_query = path.parse().ok();
@@ -130,30 +144,37 @@ impl Otlp {
 }
 
 /// The protocol where nobody says one: that of the port.
-fn likely(endpoint: &Uri) -> OtlpProtocol {
+pub(super) fn likely(endpoint: &Uri) -> OtlpProtocol {
     if endpoint.port_u16() == Some(GRPC_PORT) { OtlpProtocol::Grpc } else { OtlpProtocol::Http }
 }
 
-fn word<T: Copy>(At { node, value }: &At<'_, String>, words: &[(&str, T)]) -> Result<T, Fault> {
-    let found = words.iter().find(|(word, _)| word == value);
+/// What a text means, or which would mean something.
+pub(super) fn meaning<T: Copy>(text: &str, words: &[Word<T>]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
     found.map(|(_, meaning)| *meaning).ok_or_else(|| {
         let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        node.fault(format!("expected {}, not `{value}`", known.join(" or ")))
+        format!("expected {}, not `{text}`", known.join(" or "))
     })
+}
+
+fn word<T: Copy>(At { node, value }: &At<'_, String>, words: &[Word<T>]) -> Result<T, Fault> {
+    meaning(value, words).map_err(|message| node.fault(message))
 }
 
 fn headers(labels: Option<At<'_, Labels>>) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
     let Some(At { node, value: Labels(labels) }) = labels else { return Ok(Vec::new()) };
-    labels.into_iter().map(|(name, value)| header(node, &name, &value)).collect()
+    let header =
+        |(name, value): &(String, String)| header(name, value).map_err(|message| node.fault(message));
+    labels.iter().map(header).collect()
 }
 
-fn header(node: Node<'_>, name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Fault> {
-    let parsed: HeaderName =
-        name.parse().map_err(|_| node.fault(format!("`{name}` is not the name of a header")))?;
+/// A header that a request may have beside its own.
+pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parsed: HeaderName = name.parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
     let own = ["host", "content-type", "content-encoding", "content-length", "te", "user-agent"];
     if own.contains(&parsed.as_str()) || parsed.as_str().starts_with("grpc-") {
-        return Err(node.fault(format!("header `{name}` is the agent's own")));
+        return Err(format!("header `{name}` is the agent's own"));
     }
-    let unfit = |_| node.fault(format!("the value of header `{name}` has characters that HTTP cannot send"));
+    let unfit = |_| format!("the value of header `{name}` has characters that HTTP cannot send");
     Ok((parsed, HeaderValue::from_str(value).map_err(unfit)?))
 }

@@ -9,9 +9,10 @@ use hyper::Uri;
 use observer_queue::Fsync;
 
 use super::{
-    Ndjson, Otlp, Place, duration,
+    Environment, Ndjson, Otlp, Place, Problem, duration,
     job::set,
     keys::{ExportKeys, QueueKeys},
+    otel::Otel,
     section::{At, Delay, Section as _, Size},
     yaml::{Fault, Node},
 };
@@ -167,7 +168,7 @@ impl Default for Export {
 
 impl Export {
     /// Relative paths start at `base`.
-    pub(super) fn new(keys: ExportKeys<'_>, base: &Path) -> Result<Self, Fault> {
+    pub(super) fn new(keys: ExportKeys<'_>, base: &Path, over: &Environment) -> Result<Self, Fault> {
         let ExportKeys { queue_dir, shutdown_grace, otlp, ndjson, .. } = keys;
         let default = Self::default();
         let mut export = Self {
@@ -175,9 +176,15 @@ impl Export {
             shutdown_grace: shutdown_grace.map_or(default.shutdown_grace, |at| at.value.0),
             ..default
         };
-        for keys in otlp.into_iter().flat_map(|at| at.value) {
+        let otlp: Vec<_> = otlp.into_iter().flat_map(|at| at.value).collect();
+        let otel = match otlp.is_empty() && !Otel::is_endpoint(over) {
+            true => Otel::default(),
+            false => Otel::read(over)?,
+        };
+        let defaults = otel.defaults();
+        for keys in otlp {
             let node = keys.place();
-            let otlp = Otlp::new(keys, base)?;
+            let otlp = Otlp::new(keys, base, &defaults)?;
             export.is_new(node, &otlp.name)?;
             export.otlp.push(otlp);
         }
@@ -202,12 +209,30 @@ impl Export {
         otlp.chain(self.ndjson.iter().map(|ndjson| &*ndjson.name))
     }
 
-    /// Adds an endpoint of the command line, unless the file has it.
-    pub(crate) fn add_otlp(&mut self, endpoint: &Uri) {
-        let otlp = Otlp::to(endpoint);
-        if !self.names().any(|name| name == otlp.name) {
-            self.otlp.push(otlp);
+    /// Adds what the command line says, unless the file has it; if that is nothing, what OpenTelemetry's variables say, over the file.
+    ///
+    /// # Errors
+    ///
+    /// If one of the variables means nothing.
+    pub(crate) fn add_otlp(&mut self, flags: &[Uri], over: &Environment) -> Result<(), Problem> {
+        if flags.is_empty() && !Otel::is_endpoint(over) {
+            return Ok(());
         }
+        let otel = Otel::read(over).map_err(|fault| fault.within(""))?;
+        for endpoint in flags {
+            let mut otlp = Otlp::to_protocol(endpoint, otel.protocol(endpoint));
+            otel.apply(&mut otlp);
+            if !self.names().any(|name| name == otlp.name) {
+                self.otlp.push(otlp);
+            }
+        }
+        if let Some(otlp) = otel.otlp().filter(|_| flags.is_empty()) {
+            match self.otlp.iter_mut().find(|known| known.url == otlp.url || known.name == otlp.name) {
+                Some(known) => otel.apply(known),
+                None => self.otlp.push(otlp),
+            }
+        }
+        Ok(())
     }
 
     /// Adds a place of the command line, unless the file has it.

@@ -24,7 +24,7 @@ use crate::{
     telemetry::{Telemetry, set_count},
 };
 
-pub(crate) use self::resource::attributes;
+pub(crate) use self::resource::{attributes, listed};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");

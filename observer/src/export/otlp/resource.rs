@@ -36,7 +36,8 @@ fn of(variable: &dyn Fn(&str) -> Option<String>, root: &Path) -> Vec<(String, St
     let host = node.or_else(|| read("proc/sys/kernel/hostname"));
     let machine = read("etc/machine-id");
     add("service.name", variable("OTEL_SERVICE_NAME"));
-    for (name, value) in variable("OTEL_RESOURCE_ATTRIBUTES").iter().flat_map(|text| listed(text)) {
+    let listed = variable("OTEL_RESOURCE_ATTRIBUTES").and_then(|text| listed(&text));
+    for (name, value) in listed.unwrap_or_default() {
         add(&name, Some(value));
     }
     add("service.name", Some("observer".to_owned()));
@@ -52,14 +53,15 @@ fn of(variable: &dyn Fn(&str) -> Option<String>, root: &Path) -> Vec<(String, St
     all
 }
 
-/// `key=value,key=value`, each percent-encoded where it has to be
+/// `key=value,key=value`, each percent-encoded where it has to be; nothing if one of them is no pair
 /// (<https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable>).
-pub(crate) fn listed(text: &str) -> Vec<(String, String)> {
+pub(crate) fn listed(text: &str) -> Option<Vec<(String, String)>> {
     let pair = |part: &str| {
         let (key, value) = part.split_once('=')?;
-        Some((super::frame::unpercent(key.trim()), super::frame::unpercent(value.trim())))
+        let key = super::frame::unpercent(key.trim());
+        (!key.is_empty()).then(|| (key, super::frame::unpercent(value.trim())))
     };
-    text.split(',').filter_map(pair).filter(|(key, _)| !key.is_empty()).collect()
+    text.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect()
 }
 
 /// The processor in OpenTelemetry's words.
@@ -84,10 +86,7 @@ mod tests {
     #[test]
     fn the_environment_says_more_than_the_host() {
         let variables = [
-            (
-                "OTEL_RESOURCE_ATTRIBUTES",
-                "deployment.environment.name=prod, service.name=other,a=b%2Cc,broken",
-            ),
+            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod, service.name=other,a=b%2Cc,"),
             ("OTEL_SERVICE_NAME", "mine"),
             ("NODE_NAME", "node-7"),
             ("POD_NAME", ""),
@@ -106,6 +105,15 @@ mod tests {
             ("os.type", Some("linux")),
         ] {
             assert_eq!(value(&all, name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_taken_whole_or_not_at_all() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(listed(" a = b , c=d=e,"), Some(vec![pair("a", "b"), pair("c", "d=e")]));
+        for broken in ["a", "a=b,c", "=b"] {
+            assert_eq!(listed(broken), None, "{broken}");
         }
     }
 
