@@ -146,6 +146,7 @@ telemetry! {
     export_disk_written: Labelled<Counter> = EXPORT_DISK_WRITTEN,
     export_disk_fsyncs: Labelled<Counter> = EXPORT_DISK_FSYNCS,
     export_disk_errors: Labelled<Counter> = EXPORT_DISK_ERRORS,
+    export_disk_damaged: Labelled<Counter> = EXPORT_DISK_DAMAGED,
 }
 
 /// What a field of [`Telemetry`] can be.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
-    Cause, Entry, Fsync, Options, Recovered, State, Stats, Totals,
+    Cause, Entry, Fsync, Harm, Options, Place, Recovered, State, Stats, Totals,
     done::Done,
     door::Door,
     record::BODY,
@@ -84,7 +84,8 @@ impl Flow {
             // The clock went back, and the directory could not be read at first.
             let aside = store.set_all_aside()?;
             (store, recovered) = Store::open(door, &self.options)?;
-            recovered.set_aside.extend(aside);
+            aside.into_iter().for_each(|path| store.found.note(path, Harm::Foreign { version: None }));
+            recovered.damage = store.found.damage;
         }
         self.newest_end_ms = self.newest_end_ms.max(recovered.newest_end_ms);
         self.recovered = recovered;
@@ -185,8 +186,9 @@ impl Flow {
     pub(crate) fn ack(&mut self, seq: u64) -> bool {
         let slot = self.waiting.remove(seq);
         if let Some(slot) = &slot {
-            self.release(slot.home);
+            // First: a file that is gone before it is known to be done counts as missing.
             self.note_done(false).unwrap_or_default();
+            self.release(slot.home);
         }
         slot.is_some()
     }
@@ -249,6 +251,10 @@ impl Flow {
         self.waiting.memory()
     }
 
+    pub(crate) fn damaged(&mut self) -> Vec<Place> {
+        self.store.as_mut().map(|store| store.found.take()).unwrap_or_default()
+    }
+
     pub(crate) fn recovered(&self) -> Recovered {
         self.recovered.clone()
     }
@@ -287,6 +293,7 @@ impl Flow {
             state,
             error: says.map(str::to_owned),
             recovered: self.recovered.clone(),
+            damage: self.store.as_ref().map(|store| store.found.damage).unwrap_or_default(),
         }
     }
 

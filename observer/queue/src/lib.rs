@@ -9,6 +9,7 @@
 //! [acknowledged]: Queue::ack
 #![forbid(unsafe_code)]
 
+mod damage;
 mod done;
 mod door;
 mod entry;
@@ -23,7 +24,8 @@ mod store;
 mod tests;
 mod waiting;
 
+pub use damage::{Damage, Harm, Place};
 pub use entry::{Entry, Totals};
 pub use options::{Clock, Fsync, Options};
 pub use queue::{Error, Queue};
-pub use stats::{Cause, Damage, Recovered, State, Stats};
+pub use stats::{Cause, Recovered, State, Stats};

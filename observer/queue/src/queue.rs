@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Entry, Options, Recovered, Stats, Totals,
+    Entry, Options, Place, Recovered, Stats, Totals,
     door::{Directory, Door},
     flow::Flow,
     store::Failure,
@@ -127,6 +127,11 @@ impl Queue {
         let stored = self.lock().store_all();
         stored.and_then(|()| self.sync(true)).map_err(Error::from)?;
         Ok(self.lock().memory())
+    }
+
+    /// Where files were not as they should be, since the last call. More than 64 places are only [counted](Stats::damage).
+    pub fn damaged(&self) -> Vec<Place> {
+        self.lock().damaged()
     }
 
     /// The queue as it is now.

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    Damage, Entry, Totals,
+    Entry, Harm, Totals,
     door::File,
     record::{HEAD, Head, MARK, PREAMBLE, Preamble, preamble, read_preamble},
 };
@@ -31,6 +31,8 @@ pub(crate) struct Segment {
     pub(crate) unsynced: bool,
     /// The number of the oldest unread entry, or of one before it.
     pub(crate) oldest_seq: u64,
+    /// The numbers of the first and of the last entry, as the file was found.
+    pub(crate) found: Option<(u64, u64)>,
     /// The newest entry read.
     last_seq: u64,
     /// Entries that are not to be read: they were done when the file was opened, or in memory when they were written. In order.
@@ -80,17 +82,18 @@ impl Segment {
             newest_end_ms: i64::MIN,
             unsynced: true,
             oldest_seq: u64::MAX,
+            found: None,
             last_seq: 0,
             known: Vec::new(),
         }
     }
 
     /// Reads the heads of a file's records, and hands each that follows those before it to `wanted`. What was not written whole is cut
-    /// off its end.
+    /// off its end. What is not as it should be is told to `harmed`.
     pub(crate) fn open(
         id: u64,
         file: Arc<dyn File>,
-        damage: &mut Damage,
+        mut harmed: impl FnMut(Harm),
         mut wanted: impl FnMut(&Head) -> bool,
     ) -> io::Result<Opened> {
         let size = file.size()?;
@@ -101,45 +104,46 @@ impl Segment {
             match read_preamble(first, MAGIC) {
                 Preamble::Version(VERSION) => {}
                 Preamble::Version(version) => return Ok(Opened::Unknown(version)),
-                Preamble::Damaged => damage.gaps += 1,
+                Preamble::Damaged => harmed(Harm::Gap { at: 0, bytes: PREAMBLE as u64 }),
             }
         }
         let (mut at, mut last_seq) = (PREAMBLE as u64, 0);
         let mut records = Vec::new();
-        loop {
-            match segment.find(at, last_seq)? {
-                Found::Record { head, at: place, gap } => {
-                    damage.gaps += u64::from(gap > 0);
-                    damage.gap_bytes += gap;
-                    (at, last_seq) = (place + head.record_bytes(), head.seq);
-                    records.push((head, place));
-                }
-                Found::End { gap } => {
-                    damage.torn += u64::from(gap > 0 || size > 0 && size < PREAMBLE as u64);
-                    break;
-                }
+        while let Found::Record { head, at: place, gap } = segment.find(at, last_seq)? {
+            if gap > 0 {
+                harmed(Harm::Gap { at, bytes: gap });
             }
+            (at, last_seq) = (place + head.record_bytes(), head.seq);
+            records.push((head, place));
         }
         // After a power failure the last records may have their length, but not all of their bytes.
+        let mut torn = Vec::new();
         while let Some((head, place)) = records.last() {
             if segment.entry(head, *place)?.is_some() {
                 break;
             }
-            damage.torn += 1;
             at = *place;
-            records.pop();
-        }
-        if at < size && size >= PREAMBLE as u64 {
-            // Whether that works does not matter: nothing is read or written there any more.
-            _ = segment.file.cut(at);
+            torn.extend(records.pop());
         }
         segment.len = at.min(size);
+        segment.found = records.first().zip(records.last()).map(|(first, last)| (first.0.seq, last.0.seq));
         for (head, _place) in &records {
             if wanted(head) {
                 segment.add_unread(head);
             } else {
                 segment.known.push(head.seq);
             }
+        }
+        let mut known = Totals::default();
+        for (head, _place) in torn.iter().rev().filter(|(head, _place)| wanted(head)) {
+            known += head.totals();
+        }
+        if at < size {
+            harmed(Harm::Torn { at, bytes: size - at, known });
+            // Whether that works does not matter: nothing is read or written there any more.
+            _ = segment.file.cut(at);
+        } else if size > 0 && size < PREAMBLE as u64 {
+            harmed(Harm::Torn { at: 0, bytes: size, known });
         }
         Ok(Opened::Segment(segment))
     }

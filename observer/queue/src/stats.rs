@@ -1,8 +1,6 @@
 //! What a queue says about itself.
 
-use std::path::PathBuf;
-
-use crate::Totals;
+use crate::{Damage, Totals};
 
 /// A queue at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +31,8 @@ pub struct Stats {
     pub error: Option<String>,
     /// What was found on disk.
     pub recovered: Recovered,
+    /// What was not as it should be in the files, when they were found and since.
+    pub damage: Damage,
 }
 
 /// Where new entries go.
@@ -72,23 +72,8 @@ pub struct Recovered {
     pub totals: Totals,
     /// The newest `end_ms` that an earlier process had queued, as far as it is known.
     pub newest_end_ms: Option<i64>,
-    /// What was not as it should be.
+    /// What was not as it should be. [`Queue::damaged`](crate::Queue::damaged) says where.
     pub damage: Damage,
-    /// Files that this version cannot read: where they are now, and what they are.
-    pub set_aside: Vec<(PathBuf, String)>,
-}
-
-/// What was not as it should be in the files, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Damage {
-    /// Last records that were not written whole, and were cut off.
-    pub torn: u64,
-    /// Places where bytes had to be passed over to find the next record.
-    pub gaps: u64,
-    /// The bytes passed over.
-    pub gap_bytes: u64,
-    /// Copies of the list of entries that were done. There are two; without both, entries come once more.
-    pub states: u64,
 }
 
 impl Cause {

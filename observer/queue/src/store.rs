@@ -6,7 +6,7 @@ mod sync;
 use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
-    Cause, Entry, Fsync, Options, Totals,
+    Cause, Entry, Fsync, Harm, Options, Totals, damage,
     done::{self, Done},
     door::{Door, File},
     record::{HEAD, PREAMBLE},
@@ -54,6 +54,8 @@ pub(crate) struct Store {
     /// Where the disk did not let us read, and until when it is left alone.
     unreadable: Option<(u64, u64, Duration)>,
     pub(crate) counts: Counts,
+    /// What was not as it should be in the files.
+    pub(crate) found: damage::Found,
 }
 
 /// What the store has done.
@@ -121,6 +123,7 @@ impl Store {
             failing: None,
             unreadable: None,
             counts: Counts::default(),
+            found: damage::Found::default(),
         }
     }
 
@@ -235,7 +238,10 @@ impl Store {
             }
             let (head, at) = match segment.next() {
                 Ok(Found::Record { head, at, gap: _ }) => (head, at),
-                Ok(Found::End { .. }) => {
+                Ok(Found::End { gap }) => {
+                    // It was not so when it was found.
+                    let (at, known) = (segment.len - gap, segment.unread);
+                    self.found.note(self.path(id), Harm::Torn { at, bytes: gap, known });
                     self.drop_unread(id, Cause::Damaged);
                     continue;
                 }
@@ -269,6 +275,10 @@ impl Store {
                 return Some((entry, id));
             }
             self.counts.dropped[cause as usize] += head.totals();
+            if cause == Cause::Damaged {
+                let harm = Harm::Body { at, bytes: head.record_bytes(), known: head.totals() };
+                self.found.note(self.path(id), harm);
+            }
             self.remove_if_done(id);
         }
     }

@@ -108,6 +108,8 @@ rows! { EXPORT_ROWS:
     EXPORT_DISK_WRITTEN = Counter "observer_export_disk_written_bytes", ["endpoint"], "Bytes that the queue has written to disk.";
     EXPORT_DISK_FSYNCS = Counter "observer_export_disk_fsyncs", ["endpoint"], "How often the queue has waited for the disk to be sure.";
     EXPORT_DISK_ERRORS = Counter "observer_export_disk_errors", ["endpoint"], "Calls that the queue's disk has failed.";
+    EXPORT_DISK_DAMAGED = Counter "observer_export_disk_damaged", ["endpoint", "cause"],
+        "Places where the queue's files were not as they should be, by cause: torn (the end of a file, as a kill leaves it), gap (bytes that are no record), body (a record with a wrong checksum), missing (a file), state (a copy of the list of what is delivered), foreign (a file of another version, set aside). The log says where.";
 }
 
 rows! { NODE_ROWS:

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use super::{Failure, Store, name, number};
 use crate::{
-    Fsync, Options, Recovered,
+    Cause, Fsync, Harm, Options, Recovered,
     done::{self, Done, SLOT, Slot},
     door::Door,
     segment::{Opened, Segment},
@@ -19,14 +19,20 @@ impl Store {
         let mut recovered = Recovered::default();
         let mut store = Self::new(Arc::clone(door), options);
         if names.iter().any(|name| name == done::NAME) {
-            store.find_done(&mut recovered).map_err(|source| failure("read", done::NAME, source))?;
+            store.find_done().map_err(|source| failure("read", done::NAME, source))?;
         }
         let mut files: Vec<u64> = names.iter().filter_map(|name| number(name)).collect();
         files.sort_unstable();
         store.next_file = files.last().map_or(1, |last| last.saturating_add(1));
+        let mut before = None;
         for id in files {
-            store.find(id, &mut recovered).map_err(|source| failure("read", &name(id), source))?;
+            let found =
+                store.find(id, &mut recovered).map_err(|source| failure("read", &name(id), source))?;
+            store.note_missing(before, id, found);
+            let last = found.map(|(_first, last)| last).or(before.and_then(|(_id, last)| last));
+            before = Some((id, last));
         }
+        recovered.damage = store.found.damage;
         recovered.totals = store.unread;
         recovered.newest_end_ms = recovered.newest_end_ms.max(store.found_done.newest_end_ms);
         store.written = store.written.max(store.found_done.high);
@@ -45,24 +51,32 @@ impl Store {
     }
 
     /// Puts everything aside that is on disk: its numbers are those of other entries.
-    pub(crate) fn set_all_aside(mut self) -> Result<Vec<(PathBuf, String)>, Failure> {
+    pub(crate) fn set_all_aside(mut self) -> Result<Vec<PathBuf>, Failure> {
         let mut names: Vec<String> = self.segments.drain(..).map(|segment| name(segment.id)).collect();
         names.extend(self.done.file.take().map(|_file| done::NAME.to_owned()));
         let aside = names.iter().map(|name| {
-            let to = self.set_aside(name).map_err(|source| Failure {
+            self.set_aside(name).map_err(|source| Failure {
                 doing: "rename",
                 path: self.door.path(name),
                 source,
-            })?;
-            Ok((to, "has numbers that are in use, for the clock went back".to_owned()))
+            })
         });
         aside.collect()
     }
 
-    fn find(&mut self, id: u64, recovered: &mut Recovered) -> io::Result<()> {
+    /// Takes in a file, and gives the numbers of its first and of its last entry.
+    fn find(&mut self, id: u64, recovered: &mut Recovered) -> io::Result<Option<(u64, u64)>> {
         let file = self.door.open(&name(id))?;
-        let (done, mut written, mut newest) = (&self.found_done, self.written, recovered.newest_end_ms);
-        let opened = Segment::open(id, file, &mut recovered.damage, |head| {
+        let path = self.path(id);
+        let Self { found_done: done, found: harms, counts, .. } = self;
+        let (mut written, mut newest) = (self.written, recovered.newest_end_ms);
+        let harmed = |harm| {
+            if let Harm::Torn { known, .. } = harm {
+                counts.dropped[Cause::Damaged as usize] += known;
+            }
+            harms.note(path.clone(), harm);
+        };
+        let opened = Segment::open(id, file, harmed, |head| {
             // A record may be there twice, if the disk has failed and written it all the same.
             let wanted = head.seq >= written && !done.contains(head.seq);
             written = written.max(head.seq.saturating_add(1));
@@ -75,14 +89,29 @@ impl Store {
                 recovered.newest_end_ms = newest;
                 self.unread += segment.unread;
                 self.file_bytes += segment.len;
+                let found = segment.found;
                 self.segments.push_back(segment);
                 self.remove_if_done(id);
-                Ok(())
+                Ok(found)
             }
             Opened::Unknown(version) => {
-                recovered.set_aside.push((self.set_aside(&name(id))?, unknown(version)));
-                Ok(())
+                let aside = self.set_aside(&name(id))?;
+                self.found.note(aside, Harm::Foreign { version: Some(version) });
+                Ok(None)
             }
+        }
+    }
+
+    /// Tells of the files between two that follow each other, if there were entries in them that are not known to be done.
+    fn note_missing(&mut self, before: Option<(u64, Option<u64>)>, id: u64, found: Option<(u64, u64)>) {
+        let (Some((id_before, last)), Some((first, _last))) = (before, found) else { return };
+        let after = last.unwrap_or(0);
+        let Done { high, open, .. } = &self.found_done;
+        if *high >= first && !open.iter().any(|seq| (after + 1..first).contains(seq)) {
+            return;
+        }
+        for missing in id_before + 1..id {
+            self.found.note(self.door.path(&name(missing)), Harm::Missing);
         }
     }
 
@@ -94,7 +123,7 @@ impl Store {
         Ok(self.door.path(&to))
     }
 
-    fn find_done(&mut self, recovered: &mut Recovered) -> io::Result<()> {
+    fn find_done(&mut self) -> io::Result<()> {
         let file = self.door.open(done::NAME)?;
         let size = file.size()?;
         for at in [0, SLOT as u64] {
@@ -109,10 +138,11 @@ impl Store {
                     self.found_done = done;
                 }
                 Slot::State { .. } | Slot::Empty => {}
-                Slot::Damaged => recovered.damage.states += 1,
+                Slot::Damaged => self.found.note(self.door.path(done::NAME), Harm::State { at }),
                 Slot::Unknown(version) => {
                     self.found_done = Done::default();
-                    recovered.set_aside.push((self.set_aside(done::NAME)?, unknown(version)));
+                    let aside = self.set_aside(done::NAME)?;
+                    self.found.note(aside, Harm::Foreign { version: Some(version) });
                     return Ok(());
                 }
             }
@@ -120,8 +150,4 @@ impl Store {
         self.done.file = Some(file);
         Ok(())
     }
-}
-
-fn unknown(version: u32) -> String {
-    format!("has version {version}, which is not known here")
 }

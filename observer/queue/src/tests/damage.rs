@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 
 use super::{Hand, entry, open, options, sham::Sham};
-use crate::{Cause, Entry, Options, Recovered};
+use crate::{Cause, Damage, Entry, Options};
 
 /// The files of three times two entries, and their bodies.
 fn files(options: &Options) -> (BTreeMap<String, Vec<u8>>, Vec<Bytes>) {
@@ -29,10 +29,10 @@ fn setup() -> (Options, BTreeMap<String, Vec<u8>>, Vec<Bytes>) {
     (small, files, bodies)
 }
 
-/// What comes out of files, what was said about them, and how many entries were dropped later.
-fn read(options: &Options, files: &BTreeMap<String, Vec<u8>>) -> (Vec<Bytes>, Recovered, u64) {
+/// What comes out of files, what was said about them, and how many entries were dropped.
+fn read(options: &Options, files: &BTreeMap<String, Vec<u8>>) -> (Vec<Bytes>, Damage, u64) {
     let sham = Sham::with(files);
-    let (queue, recovered) = open(&sham, options);
+    let (queue, _) = open(&sham, options);
     let bodies: Vec<Bytes> = std::iter::from_fn(|| queue.take()).map(|entry| entry.body).collect();
     let stats = queue.stats();
     assert_eq!(stats.disk.entries, bodies.len() as u64);
@@ -40,7 +40,10 @@ fn read(options: &Options, files: &BTreeMap<String, Vec<u8>>) -> (Vec<Bytes>, Re
     // What comes later works as ever.
     let seq = queue.push(entry(0, 100));
     assert_eq!(queue.take().unwrap().seq, seq);
-    (bodies, recovered, stats.dropped(Cause::Damaged).entries)
+    let Damage { torn, gaps, bodies: damaged, missing, states, foreign, bytes: _ } = stats.damage;
+    let told = queue.damaged();
+    assert_eq!(told.len() as u64, torn + gaps + damaged + missing + states + foreign, "{told:?}");
+    (bodies, stats.damage, stats.dropped(Cause::Damaged).entries)
 }
 
 #[test]
@@ -51,14 +54,14 @@ fn a_file_of_any_length_gives_what_is_whole() {
         for len in 0..=whole {
             let mut files = files.clone();
             files.get_mut(name).unwrap().truncate(len);
-            let (found, recovered, dropped) = read(&options, &files);
+            let (found, damage, dropped) = read(&options, &files);
             let kept = len.saturating_sub(16) / 78;
             let mut expected = bodies.clone();
             expected.drain(number * 2 + kept..number * 2 + 2);
             assert_eq!(found, expected, "{name}, {len} bytes");
             assert_eq!(dropped, 0);
             let torn = u64::from(!matches!(len, 0 | 16 | 94 | 172));
-            assert_eq!(recovered.damage.torn, torn, "{name}, {len} bytes: {recovered:?}");
+            assert_eq!(damage.torn, torn, "{name}, {len} bytes: {damage:?}");
         }
     }
 }
@@ -70,9 +73,11 @@ fn a_flipped_bit_costs_one_entry_at_most_or_puts_its_file_aside() {
         for bit in 0..files[name].len() * 8 {
             let mut files = files.clone();
             files.get_mut(name).unwrap()[bit / 8] ^= 1 << (bit % 8);
-            let (found, recovered, dropped) = read(&options, &files);
-            let said = recovered.damage.torn + recovered.damage.gaps + dropped;
-            assert_eq!(said, 1, "{name}, bit {bit}: {recovered:?}, {dropped}");
+            let (found, damage, dropped) = read(&options, &files);
+            assert_eq!(damage.torn + damage.gaps + damage.bodies, 1, "{name}, bit {bit}: {damage:?}");
+            // What a damaged head said is not known, and of a preamble nothing is needed.
+            let is_body = bit / 8 >= 16 && (bit / 8 - 16) % 78 >= 48;
+            assert_eq!(dropped, u64::from(is_body), "{name}, bit {bit}: {damage:?}");
             let expected = if bit / 8 < 16 { 6 } else { 5 };
             assert_eq!(found.len(), expected, "{name}, bit {bit}");
             let mut rest = bodies.iter();
@@ -104,7 +109,7 @@ fn a_file_of_anything_gives_nothing_that_was_not_written() {
                 break;
             }
         }
-        let (found, _recovered, _dropped) = read(&options, &files);
+        let (found, _damage, _dropped) = read(&options, &files);
         let mut rest = bodies.iter();
         assert!(found.iter().all(|body| rest.any(|known| known == body)), "{name}: {found:?}");
         assert!(found.len() >= 4, "the other files are read");
@@ -125,10 +130,34 @@ fn without_the_list_of_what_is_done_entries_come_again() {
     let mut newest = files.clone();
     // The newest state is in the first slot, for it is the second written.
     newest.get_mut("done").unwrap()[20] ^= 1;
-    let (found, recovered, _) = read(&options, &newest);
-    assert_eq!((found.len(), recovered.damage.states), (2, 1), "the state before it is used");
+    let (found, damage, _) = read(&options, &newest);
+    assert_eq!((found.len(), damage.states), (2, 1), "the state before it is used");
     let mut none = files.clone();
     none.get_mut("done").unwrap().fill(1);
-    let (found, recovered, _) = read(&options, &none);
-    assert_eq!((found.len(), recovered.damage.states), (3, 2));
+    let (found, damage, _) = read(&options, &none);
+    assert_eq!((found.len(), damage.states), (3, 2));
+}
+
+#[test]
+fn a_file_that_is_gone_is_missed_unless_it_was_done() {
+    let (options, files, bodies) = setup();
+    for (name, number) in files.keys().zip(0..) {
+        let mut files = files.clone();
+        files.remove(name);
+        let (found, damage, _) = read(&options, &files);
+        let mut expected = bodies.clone();
+        expected.drain(number * 2..number * 2 + 2);
+        assert_eq!(found, expected);
+        // What was done is removed from the front, and behind the last nothing is known.
+        assert_eq!(damage, Damage { missing: u64::from(number == 1), ..Damage::default() }, "{name}");
+    }
+    // All but the first entry is delivered, so the file between is gone for a reason.
+    let sham = Sham::with(&files);
+    let (queue, _) = open(&sham, &options);
+    let taken: Vec<u64> = std::iter::from_fn(|| queue.take()).map(|entry| entry.seq).collect();
+    taken[1..5].iter().for_each(|seq| assert!(queue.ack(*seq)));
+    sham.kill();
+    assert_eq!(sham.files().len(), 3, "two of records, and what is done");
+    let (found, damage, _) = read(&options, &sham.files());
+    assert_eq!((found.len(), damage), (2, Damage::default()));
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{Hand, ends, entry, open, options, sham::Sham};
-use crate::{Cause, Entry, Fsync, Options, State, record};
+use crate::{Cause, Damage, Entry, Fsync, Harm, Options, State, record};
 
 fn setup() -> (Arc<Hand>, Arc<Sham>, Options) {
     let clock = Arc::new(Hand::default());
@@ -226,14 +226,14 @@ fn another_version_is_put_aside() {
     let newer = record::preamble(*b"obsqueue", 2);
     files.get_mut(&name).unwrap()[..newer.len()].copy_from_slice(&newer);
     let sham = Sham::with(&files);
-    let (queue, recovered) = open(&sham, &options);
-    let [(path, why)] = &recovered.set_aside[..] else { panic!("{recovered:?}") };
-    assert_eq!(why, "has version 2, which is not known here");
-    let aside = path.file_name().unwrap().to_str().unwrap();
+    let (queue, _) = open(&sham, &options);
+    let [place] = &queue.damaged()[..] else { panic!("{:?}", queue.stats()) };
+    assert_eq!(place.harm, Harm::Foreign { version: Some(2) });
+    let aside = place.path.file_name().unwrap().to_str().unwrap();
     assert_eq!(sham.files()[aside], files[&name], "nothing of it is lost");
     assert_eq!(ends(&queue).len() + 1, 3, "the other files are read");
     sham.kill();
-    assert!(open(&sham, &options).1.set_aside.is_empty());
+    assert_eq!(open(&sham, &options).1.damage, Damage::default());
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn a_directory_read_late_with_numbers_in_use_is_put_aside() {
     clock.advance(10_000);
     queue.tick();
     let stats = queue.stats();
-    assert_eq!(stats.recovered.set_aside.len(), 2, "{stats:?}");
+    assert_eq!(stats.damage.foreign, 2, "{stats:?}");
     assert_eq!((stats.recovered.totals.entries, stats.error), (0, None));
     assert_eq!(ends(&queue), [4]);
 }

@@ -12,7 +12,7 @@ use super::{
     Hand, Random, open, options,
     sham::{Fault, Sham},
 };
-use crate::{Cause, Entry, Fsync, Options, Queue};
+use crate::{Cause, Entry, Fsync, Harm, Options, Queue};
 
 const LANES: u16 = 3;
 
@@ -158,7 +158,11 @@ impl Run {
         assert_eq!(queue.stats().error, None);
         let found: Vec<Entry> = std::iter::from_fn(|| queue.take()).collect();
         let damaged = queue.stats().dropped(Cause::Damaged).entries;
-        assert_eq!(found.len() as u64 + damaged, recovered.totals.entries);
+        let torn = queue.damaged().into_iter().map(|place| match place.harm {
+            Harm::Torn { known, .. } => known.entries,
+            _ => 0,
+        });
+        assert_eq!(found.len() as u64 + damaged, recovered.totals.entries + torn.sum::<u64>());
         assert!(found.is_sorted_by(|before, after| before.end_ms < after.end_ms), "{:?}", self.plan);
         let ends: BTreeSet<i64> = found.iter().map(|entry| entry.end_ms).collect();
         // What small bounds dropped was durable, and is counted; nobody knows which.

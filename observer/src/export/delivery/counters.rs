@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use observer_queue::{Cause, State, Stats};
+use observer_queue::{Cause, Damage, State, Stats};
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -42,6 +42,7 @@ struct Queued {
     written: Counter,
     fsyncs: Counter,
     errors: Counter,
+    damaged: [Counter; Damage::CAUSES],
     dropped: [Counter; Cause::ALL.len()],
 }
 
@@ -64,6 +65,7 @@ impl Counters {
             written: t.export_disk_written.with([name]),
             fsyncs: t.export_disk_fsyncs.with([name]),
             errors: t.export_disk_errors.with([name]),
+            damaged: Damage::default().by_cause().map(|(cause, _)| t.export_disk_damaged.with([name, cause])),
             dropped: Cause::ALL.map(|cause| t.export_dropped.with([name, cause.name()])),
         };
         Self {
@@ -110,7 +112,7 @@ impl Counters {
 
     /// Tells how the queue is.
     pub(super) fn queue(&self, stats: &Stats, now_ms: i64) {
-        let Queued { samples, bytes, oldest, durable, failing, written, fsyncs, errors, dropped } =
+        let Queued { samples, bytes, oldest, durable, failing, written, fsyncs, errors, damaged, dropped } =
             &self.queue;
         for ((samples, bytes), totals) in samples.iter().zip(bytes).zip([&stats.memory, &stats.disk]) {
             samples.set(count(totals.samples + totals.histograms));
@@ -123,6 +125,9 @@ impl Counters {
         written.inner().store(stats.written_bytes, Relaxed);
         fsyncs.inner().store(stats.fsyncs, Relaxed);
         errors.inner().store(stats.disk_errors, Relaxed);
+        for (counter, (_cause, places)) in damaged.iter().zip(stats.damage.by_cause()) {
+            counter.inner().store(places, Relaxed);
+        }
         for (counter, totals) in dropped.iter().zip(&stats.dropped) {
             counter.inner().store(totals.samples + totals.histograms + totals.exemplars, Relaxed);
         }

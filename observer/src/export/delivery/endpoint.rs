@@ -120,6 +120,7 @@ impl Endpoint {
         let queue = Arc::new(queue);
         let counters = Arc::new(Counters::new(name, telemetry));
         let status = Arc::new(StatusCell::new(name));
+        status.disk(&queue.stats(), &queue.damaged());
         let barrier = Arc::new(Barrier::new(recovered.totals.entries > 0));
         let transport = Arc::new(transport);
         for (place, bytes) in [("memory", memory), ("disk", disk)] {
@@ -242,19 +243,10 @@ impl Endpoints {
 
 /// Says what an earlier process has left.
 fn tell(name: &str, recovered: &Recovered) {
-    let Recovered { totals, newest_end_ms: _, damage, set_aside } = recovered;
+    // Each damaged place has a line of its own.
+    let Recovered { totals, newest_end_ms: _, damage: _ } = recovered;
     if totals.entries > 0 {
         log::info!("export `{name}`: {} samples of an earlier process wait on disk", totals.samples);
-    }
-    for (path, what) in set_aside {
-        log::error!("export `{name}`: `{}` is set aside: {what}", path.display());
-    }
-    if damage.gaps > 0 {
-        log::error!(
-            "export `{name}`: the queue on disk is damaged: {} bytes in {} places are lost",
-            damage.gap_bytes,
-            damage.gaps
-        );
     }
 }
 

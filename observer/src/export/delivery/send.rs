@@ -82,7 +82,9 @@ impl<T: Transport> Sender<T> {
                 () = self.wake.notified() => {}
                 () = sleep_until(rested.into()) => {}
                 _ = second.tick() => {
-                    self.counters.queue(&self.queue.stats(), clock::wall_ms());
+                    let stats = self.queue.stats();
+                    self.counters.queue(&stats, clock::wall_ms());
+                    self.status.disk(&stats, &self.queue.damaged());
                     // The disk may take longer than a second.
                     if ticking.as_ref().is_none_or(JoinHandle::is_finished) {
                         let queue = Arc::clone(&self.queue);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use observer_export::Protocol;
-use observer_queue::Stats;
+use observer_queue::{Harm, Place, State, Stats};
 
 use crate::clock;
 
@@ -59,6 +59,7 @@ struct Inner {
     success_ms: i64,
     failures: Said,
     refusals: Said,
+    disk_failing: Option<Instant>,
 }
 
 /// Lets a line through once a while, and knows how much was not said.
@@ -111,6 +112,31 @@ impl StatusCell {
         inner.success_ms = clock::wall_ms();
         if let Some(since) = inner.failing.take() {
             log::info!("export `{}` goes on after {:.1?}", self.name, since.elapsed());
+        }
+    }
+
+    /// How the queue's disk is, and where its files were found damaged since the last call.
+    pub(super) fn disk(&self, stats: &Stats, damaged: &[Place]) {
+        let name = &self.name;
+        for place in damaged {
+            match place.harm {
+                // A process that is killed leaves no whole record behind.
+                Harm::Torn { .. } => log::warn!("export `{name}`: {place}"),
+                _ => log::error!("export `{name}`: {place}"),
+            }
+        }
+        let mut inner = self.lock();
+        match (stats.state == State::DiskFailing, inner.disk_failing) {
+            (true, None) => {
+                inner.disk_failing = Some(clock::monotonic());
+                let error = stats.error.as_deref().unwrap_or_default();
+                log::error!("export `{name}`: memory takes what the queue's disk does not: {error}");
+            }
+            (false, Some(since)) => {
+                inner.disk_failing = None;
+                log::info!("export `{name}`: the queue's disk works again after {:.1?}", since.elapsed());
+            }
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
