@@ -53,7 +53,7 @@ pub(crate) use self::{
     otlp::{Otlp, OtlpCompression, OtlpProtocol},
     protocol::Dialect,
     queue::{Export, QueueConfig},
-    remote_write::{Message, RemoteWrite, parse_url, shown},
+    remote_write::{Compressing, Message, RemoteWrite, parse_url, shown},
     resolve::{Resolution, Resolver},
     target::{Flag, ScrapeTarget, Target},
     tls::{TlsConfig, TlsVersion},

@@ -191,7 +191,13 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
             thread::sleep(pause);
         }
         let version = if field("content-type").contains("io.prometheus.write.v2.Request") { 2 } else { 1 };
-        let written = written::read(&body, version).ok_or(io::ErrorKind::InvalidData)?;
+        let written = match body.is_empty() {
+            // A question about what is spoken here.
+            true => Written::new(),
+            false => {
+                written::read(&body, field("content-encoding"), version).ok_or(io::ErrorKind::InvalidData)?
+            }
+        };
         let mut request = Request { head, version, written, taken: false };
         let mut locked = lock(state);
         let before = locked.requests.len();

@@ -11,10 +11,13 @@ pub type Written = BTreeMap<BTreeMap<String, String>, Samples>;
 /// The NaN that ends a series.
 pub const STALE: u64 = 0x7ff0_0000_0000_0002;
 
-/// Reads the body of a request of version 1 or 2.
+/// Reads the body of a request of version 1 or 2, in snappy or in zstd.
 #[must_use]
-pub fn read(body: &[u8], version: u8) -> Option<Written> {
-    let message = snap::raw::Decoder::new().decompress_vec(body).ok()?;
+pub fn read(body: &[u8], encoding: &str, version: u8) -> Option<Written> {
+    let message = match encoding {
+        "zstd" => zstd::bulk::decompress(body, 1 << 28).ok()?,
+        _ => snap::raw::Decoder::new().decompress_vec(body).ok()?,
+    };
     let mut written = Written::new();
     let symbols: Vec<String> = fields(&message)?
         .into_iter()

@@ -208,3 +208,108 @@ fn a_restart_leaves_no_gap() {
     let samples = written::only(&receiver.taken(), "observer_windows_total").clone();
     assert!(samples.is_sorted(), "out of order: {samples:?}");
 }
+
+/// How requests that have samples are compressed.
+fn encodings(requests: &[Request]) -> Vec<&str> {
+    let full = requests.iter().filter(|request| request.samples() > 0);
+    full.map(|request| request.field("content-encoding")).collect()
+}
+
+/// Whether it has no body: it asks what is spoken.
+fn is_question(request: &Request) -> bool {
+    request.field("content-length") == "0"
+}
+
+#[test]
+fn zstd_is_sent_to_a_receiver_of_version_1_that_says_it_takes_it() {
+    let receiver = Receiver::start(|request, _| match (is_question(request), request.version) {
+        (true, _) => Reply::Status(200, Vec::new(), "1"),
+        (_, 2) => Reply::Status(415, Vec::new(), "what is this?"),
+        _ => Reply::TakeSilently,
+    });
+    let (agent, _config) = agent(&receiver, "compression: auto");
+    receiver.wait_for("three windows", |requests| {
+        requests.iter().filter(|request| request.field("content-encoding") == "zstd").count() >= 3
+    });
+    all_there(agent, &receiver, 4);
+    let requests = receiver.requests();
+    assert_eq!(requests.iter().filter(|request| is_question(request)).count(), 1, "asked once");
+    for request in requests.iter().filter(|request| request.field("content-encoding") == "zstd") {
+        assert_eq!(request.field("x-victoriametrics-remote-write-version"), "1");
+        assert_eq!(request.field("x-prometheus-remote-write-version"), "");
+    }
+}
+
+#[test]
+fn a_receiver_that_says_nothing_of_zstd_gets_snappy() {
+    let receiver = Receiver::start(|request, _| match is_question(request) {
+        true => Reply::Status(400, Vec::new(), "snappy: corrupt input"),
+        false => Reply::TakeSilently,
+    });
+    let (agent, _config) = agent(&receiver, "compression: auto, protobuf_message: prometheus.WriteRequest");
+    receiver.wait_for("three windows", |requests| taken(requests) >= 3);
+    all_there(agent, &receiver, 3);
+    assert!(encodings(&receiver.requests()).iter().all(|encoding| *encoding == "snappy"));
+}
+
+/// What was queued in zstd is not lost with it.
+#[test]
+fn a_receiver_that_refuses_zstd_gets_every_window_in_snappy() {
+    let receiver = Receiver::start(|request, _| match request.field("content-encoding") {
+        "zstd" => Reply::Status(415, Vec::new(), "unsupported encoding"),
+        _ => Reply::TakeSilently,
+    });
+    let (agent, _config) = agent(&receiver, "compression: zstd");
+    receiver.wait_for("three windows", |requests| taken(requests) >= 3);
+    all_there(agent, &receiver, 3);
+    let requests = receiver.requests();
+    let encodings = encodings(&requests);
+    assert_eq!(encodings.iter().filter(|encoding| **encoding == "zstd").count(), 1, "{encodings:?}");
+}
+
+/// What is on disk in zstd goes in snappy when the configuration says so.
+#[test]
+fn a_queue_in_zstd_is_sent_in_snappy_after_a_restart() {
+    let receiver = Receiver::start(|_, _| Reply::TakeSilently);
+    let queue = observer_tests::config::Directory::new();
+    let start = |compression: &str| {
+        let config = Config::new(&format!(
+            "remote_write: [{{name: e, url: '{}', protobuf_message: prometheus.WriteRequest, compression: {compression}}}]\n",
+            receiver.url()
+        ));
+        let args = [
+            "--config",
+            config.path(),
+            "--queue-dir",
+            queue.path(),
+            "--shutdown-grace",
+            "0s",
+            "--no-tcp",
+            "--no-node",
+        ];
+        (Agent::start(Privileges::Root, &args), config)
+    };
+    let (first, _config) = start("zstd");
+    receiver.wait_for("a window", |requests| taken(requests) >= 1);
+    receiver.close();
+    let page = first.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) >= 2.0);
+    let closed = page.sum("observer_windows_total", &[]) as usize;
+    let (code, said) = first.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let before = receiver.requests().len();
+    receiver.open();
+    let (second, _config) = start("snappy");
+    receiver.wait_for("what was queued", |requests| {
+        windows(&written_of(requests)).first().is_some_and(|run| run.len() >= closed)
+    });
+    let (code, said) = second.stop();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(encodings(&receiver.requests()[before..]).iter().all(|encoding| *encoding == "snappy"));
+    assert!(encodings(&receiver.requests()[..before]).iter().all(|encoding| *encoding == "zstd"));
+}
+
+fn written_of(requests: &[Request]) -> written::Written {
+    let mut all = written::Written::new();
+    requests.iter().filter(|request| request.taken).for_each(|r| written::add(&mut all, r.written.clone()));
+    all
+}

@@ -57,13 +57,21 @@ fn same(sent: &Written, stored: &Written, exact: bool) -> Result<(), String> {
 /// Writes windows into a store and, beside it, to a receiver that keeps what comes; the store ends in between.
 #[track_caller]
 fn check(kind: Kind, outage: f64, windows: f64) {
-    let Some(mut store) = Store::start(kind) else { return };
+    written_by(kind, "snappy", outage, windows);
+}
+
+/// As [`check`]; how requests of version 1 are compressed, and what the agent says of it.
+#[track_caller]
+fn written_by(kind: Kind, compression: &str, outage: f64, windows: f64) -> String {
+    let Some(mut store) = Store::start(kind) else { return String::new() };
     let receiver = Receiver::start(|_, _| Reply::Take);
-    let (url, other) = (store.url(), receiver.url());
-    let agent = Agent::start(
-        Privileges::Root,
-        &["--remote-write", &url, "--remote-write", &other, "--no-tcp", "--shutdown-grace", "20s"],
-    );
+    let config = Config::new(&format!(
+        "remote_write: [{{url: '{}', compression: {compression}}}, {{url: '{}'}}]\n",
+        store.url(),
+        receiver.url()
+    ));
+    let agent =
+        Agent::start(Privileges::Root, &["--config", config.path(), "--no-tcp", "--shutdown-grace", "20s"]);
     let closed = |count: f64| {
         let page = agent.page_with(|page| page.sum("observer_windows_total", &[]) >= count);
         assert!(page.sum("observer_windows_total", &[]) >= count, "{}", page.text);
@@ -77,6 +85,7 @@ fn check(kind: Kind, outage: f64, windows: f64) {
     closed(3.0 + outage);
     store.run();
     closed(windows);
+    let status = http::get_unix(agent.socket(), "/api/v1/status/exports").text();
     let (code, said) = agent.stop();
     assert_eq!(code, Some(0), "{said}");
     let sent = comparable(receiver.taken());
@@ -87,6 +96,7 @@ fn check(kind: Kind, outage: f64, windows: f64) {
     if clock::wait(|| there().ok()).is_none() {
         panic!("{}\n{said}\n{}", there().unwrap_err(), store.said());
     }
+    status
 }
 
 #[test]
@@ -97,6 +107,22 @@ fn prometheus_has_every_sample_once() {
 #[test]
 fn victoria_metrics_has_every_sample_once() {
     check(Kind::Victoria, 3.0, 9.0);
+}
+
+/// It takes zstd at once, and says so when it is asked.
+#[test]
+fn victoria_metrics_has_every_sample_once_in_zstd() {
+    for compression in ["zstd", "auto"] {
+        let status = written_by(Kind::Victoria, compression, 2.0, 8.0);
+        assert!(status.is_empty() || status.contains("remote write 1.0, zstd"), "{compression}: {status}");
+    }
+}
+
+/// Nor does it lose anything to the question, or to a request that it does not understand.
+#[test]
+fn prometheus_has_every_sample_once_though_zstd_was_tried() {
+    let status = written_by(Kind::Prometheus, "zstd", 2.0, 8.0);
+    assert!(status.is_empty() || status.contains("\"remote write 1.0\""), "{status}");
 }
 
 /// Ten minutes, the second of which the store is away. `cargo xtask delivery` runs it.

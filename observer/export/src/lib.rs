@@ -23,6 +23,8 @@ pub enum Protocol {
     RemoteWrite2 = 2,
     /// `ExportMetricsServiceRequest`, uncompressed: the transport compresses it.
     Otlp = 3,
+    /// `prometheus.WriteRequest`, zstd: what VictoriaMetrics takes beside snappy.
+    RemoteWrite1Zstd = 4,
 }
 
 /// The body of one request.
@@ -68,6 +70,7 @@ impl Protocol {
             1 => Some(Self::RemoteWrite1),
             2 => Some(Self::RemoteWrite2),
             3 => Some(Self::Otlp),
+            4 => Some(Self::RemoteWrite1Zstd),
             _ => None,
         }
     }

@@ -34,10 +34,22 @@ pub enum Version {
     V2,
 }
 
+/// How requests of version 1 are compressed; those of version 2 are snappy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// What the specification asks for.
+    #[default]
+    Snappy,
+    /// Fewer bytes for more work; VictoriaMetrics takes it.
+    Zstd,
+}
+
 /// What an endpoint wants.
 pub struct Options {
     /// The version its requests are written in.
     pub version: Version,
+    /// How they are compressed.
+    pub compression: Compression,
     /// Labels of every series that does not have a label of that name.
     pub external_labels: Vec<(String, String)>,
     /// Rules for what is sent.
@@ -60,11 +72,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// How requests are compressed.
+    fn compression(&self) -> Compression {
+        match self.version {
+            Version::V1 => self.compression,
+            Version::V2 => Compression::Snappy,
+        }
+    }
+
     /// What suits most receivers.
     #[must_use]
     pub fn new(version: Version) -> Self {
         Self {
             version,
+            compression: Compression::Snappy,
             external_labels: Vec::new(),
             relabel: None,
             max_samples: 10_000,

@@ -11,8 +11,8 @@ use observer_aggregate::stream::{self, Grouping, Output};
 use serde::Serialize;
 
 use super::{
-    ClientConfig, Config, Error, Group, Job, Limits, Message, Problem, RemoteWrite, Resolution, Resolver,
-    Target, expand, read_file, read_groups, shown, write_duration,
+    ClientConfig, Compressing, Config, Error, Group, Job, Limits, Message, Problem, RemoteWrite, Resolution,
+    Resolver, Target, expand, read_file, read_groups, shown, write_duration,
 };
 
 /// The answer of `observer config check`.
@@ -215,10 +215,12 @@ impl Written {
         Self {
             name: remote.name.clone(),
             url: shown(&remote.url),
-            version: match remote.message {
-                Message::Negotiated => "2.0 or 1.0",
-                Message::V1 => "1.0",
-                Message::V2 => "2.0",
+            version: match (remote.message, remote.compression) {
+                (Message::V2, _) => "2.0",
+                (Message::Negotiated, Compressing::Snappy) => "2.0 or 1.0",
+                (Message::Negotiated, Compressing::Asked) => "2.0, or 1.0 with zstd if it is taken",
+                (Message::V1, Compressing::Snappy) => "1.0",
+                (_, _) => "1.0 with zstd if it is taken",
             },
             problems: remote.client.problems(),
         }

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::{
     protocol::ScrapeProtocol,
     queue::Syncing,
-    remote_write::Message,
+    remote_write::{Compressing, Message},
     section::{At, Delay, Key, Labels, Named, Params, Secret, Section, Size, Table, Unread, Value, sections},
     tls::Named as Version,
     yaml::{Fault, Node},
@@ -206,6 +206,7 @@ sections! {
         "name" => name: String = "", "What messages, metrics and the queue's directory call it; host and port of the URL if nothing is said. Each has its own.";
         "remote_timeout" => remote_timeout: Duration = "30s", "The longest from a request to the end of its answer.";
         "protobuf_message" => protobuf_message: Message = "", "prometheus.WriteRequest (version 1.0) or io.prometheus.write.v2.Request (2.0); if nothing is said 2.0, and 1.0 for a receiver that does not speak it.";
+        "compression" => compression: Compressing = "snappy", "How requests of version 1.0 are compressed: snappy; zstd, which VictoriaMetrics takes (1.0 from the start, and snappy for a receiver that refuses it); or auto: zstd for a receiver of 1.0 that says it takes it. Version 2.0 is snappy.";
         "send_native_histograms" => send_native_histograms: bool = "false", "Send native histograms, in place of the classic ones beside them.";
         "headers" => headers: Labels = "", "More headers that are sent.";
         "write_relabel_configs" => write_relabel_configs: Vec<RelabelKeys<'n>> = "", "Rules on the labels of what is sent, external labels among them.";

@@ -34,6 +34,8 @@ pub(crate) struct RemoteWrite {
     pub(crate) relabel: Rules,
     /// `protobuf_message`
     pub(crate) message: Message,
+    /// `compression`
+    pub(crate) compression: Compressing,
     /// `send_native_histograms`
     pub(crate) native: bool,
     /// Version 1.0: how often types and help texts are sent; never if nothing.
@@ -63,9 +65,31 @@ impl Message {
     }
 }
 
+/// How requests of version 1.0 are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compressing {
+    /// As the specification says.
+    Snappy,
+    /// zstd, and snappy for a receiver that turns out not to take it.
+    Zstd,
+    /// zstd for a receiver that says that it takes it.
+    Asked,
+}
+
+impl Compressing {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "snappy" => Some(Self::Snappy),
+            "zstd" => Some(Self::Zstd),
+            "auto" => Some(Self::Asked),
+            _ => None,
+        }
+    }
+}
+
 /// Headers that a request has anyway, or that have keys of their own. What Prometheus refuses, it refuses too
 /// (`config/config.go`, `reservedHeaders`).
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 17] = [
     "authorization",
     "host",
     "content-encoding",
@@ -82,6 +106,7 @@ const RESERVED: [&str; 16] = [
     "retry-attempt",
     "x-prometheus-remote-write-version",
     "x-prometheus-remote-read-version",
+    "x-victoriametrics-remote-write-version",
 ];
 
 /// How often Prometheus sends metadata.
@@ -97,6 +122,12 @@ pub(super) fn remote_write(mut keys: RemoteWriteKeys<'_>, base: &Path) -> Result
     set(&mut remote.name, &keys.name);
     set(&mut remote.timeout, &keys.remote_timeout);
     set(&mut remote.message, &keys.protobuf_message);
+    set(&mut remote.compression, &keys.compression);
+    if let Some(at) = &keys.compression
+        && (remote.message, at.value) == (Message::V2, Compressing::Zstd)
+    {
+        return Err(at.node.fault("zstd is for version 1.0: `protobuf_message` says 2.0"));
+    }
     set(&mut remote.native, &keys.send_native_histograms);
     remote.headers = headers(keys.headers)?;
     remote.relabel = rules(keys.write_relabel_configs)?;
@@ -137,6 +168,7 @@ impl RemoteWrite {
             client: ClientConfig::default(),
             relabel: Rules::default(),
             message: Message::Negotiated,
+            compression: Compressing::Snappy,
             native: false,
             metadata: Some(METADATA),
             queue: QueueConfig::default(),

@@ -6,7 +6,7 @@ use super::protocol::ScrapeProtocol;
 use super::{
     duration,
     queue::Syncing,
-    remote_write::Message,
+    remote_write::{Compressing, Message},
     tls,
     yaml::{Fault, Node},
 };
@@ -231,6 +231,7 @@ scalars! {
     tls::Named, "version", "one of TLS10, TLS11, TLS12, TLS13", tls::Named::parse;
     Action, "action", &expected_action(), Action::parse;
     Message, "message", "`prometheus.WriteRequest` or `io.prometheus.write.v2.Request`", Message::parse;
+    Compressing, "`snappy`, `zstd` or `auto`", "`snappy`, `zstd` or `auto`", Compressing::parse;
     Syncing, "`always`, `never` or a duration", "`always`, `never` or a duration such as `1s`", Syncing::parse;
 }
 

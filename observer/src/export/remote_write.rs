@@ -1,6 +1,7 @@
 //! Remote write: how an endpoint's windows are encoded, posted, and what its answers mean.
 
 mod judge;
+mod zstd;
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -11,17 +12,20 @@ use observer_export::{
     Batch, Encode, Protocol,
     labels::{Labels, Relabel},
     remote_write::{
-        Encoder, Options, Refusal, Version,
+        Compression, Encoder, Options, Refusal, Version,
         decode::{Piece, Request},
     },
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-use self::judge::{Asked, Seen, judge};
+use self::{
+    judge::{Asked, Seen, judge},
+    zstd::Zstd,
+};
 use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, code, retry_after};
 use crate::{
     clock,
-    config::{Message, RemoteWrite, shown},
+    config::{Compressing, Message, RemoteWrite, shown},
     http::{self, PostError, PostSettings, Poster, Versions},
     relabel::{LabelSet, Rules, Scratch},
     telemetry::{Telemetry, set_count},
@@ -29,7 +33,9 @@ use crate::{
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
 const RETRY_ATTEMPT: HeaderName = HeaderName::from_static("retry-attempt");
+const VICTORIA_VERSION: HeaderName = HeaderName::from_static("x-victoriametrics-remote-write-version");
 const SNAPPY: HeaderValue = HeaderValue::from_static("snappy");
+const ZSTD: HeaderValue = HeaderValue::from_static("zstd");
 
 /// How much of an answer's body is kept: its message.
 const MESSAGE_BYTES: usize = 2048;
@@ -43,8 +49,11 @@ pub(crate) struct Receiver {
     url: String,
     negotiates: bool,
     retry_429: bool,
+    /// What the first window is encoded in.
+    first: Protocol,
     /// What the receiver speaks: 0 nobody knows, else the version.
     speaks: AtomicU8,
+    zstd: Zstd,
 }
 
 impl Receiver {
@@ -52,7 +61,7 @@ impl Receiver {
     ///
     /// If the login or TLS of the configuration cannot be used.
     pub(crate) fn new(config: &RemoteWrite) -> Result<Self, PostError> {
-        let poster = Poster::new(&PostSettings {
+        let settings = PostSettings {
             url: config.url.clone(),
             client: config.client.clone(),
             headers: config.headers.clone(),
@@ -60,9 +69,11 @@ impl Receiver {
             versions: Versions::of(&config.client),
             connections: config.queue.max_shards,
             answer_bytes: MESSAGE_BYTES,
-        })?;
+        };
         Ok(Self {
-            poster,
+            poster: Poster::new(&settings)?,
+            zstd: Zstd::new(config.compression, settings)?,
+            first: first(config),
             url: shown(&config.url),
             negotiates: config.message == Message::Negotiated,
             retry_429: config.queue.retry_429,
@@ -72,8 +83,13 @@ impl Receiver {
 
     /// The body in what the receiver speaks.
     fn body(&self, parcel: &Parcel) -> Option<(Protocol, Bytes)> {
-        if parcel.protocol == Protocol::RemoteWrite2 && self.speaks.load(Relaxed) == 1 {
-            let request = Request::read(Version::V2, &parcel.body, BODY_BYTES).ok()?;
+        let other = match parcel.protocol {
+            Protocol::RemoteWrite2 => self.speaks.load(Relaxed) == 1,
+            Protocol::RemoteWrite1Zstd => !self.zstd.may_be(),
+            _ => false,
+        };
+        if other {
+            let request = Request::of(parcel.protocol, &parcel.body, BODY_BYTES)?.ok()?;
             return Some((Protocol::RemoteWrite1, request.to_version_1().ok()?.body.into()));
         }
         Some((parcel.protocol, parcel.body.clone()))
@@ -85,10 +101,16 @@ impl Receiver {
             // Once it is taken for a receiver of 1.0, that stays.
             let _known = self.speaks.compare_exchange(0, 2, Relaxed, Relaxed);
         }
+        if protocol == Protocol::RemoteWrite1Zstd && answer.status.is_success() {
+            self.zstd.taken();
+        }
         let asked = Asked {
             protocol,
             contents,
-            confirmed: self.speaks.load(Relaxed) == 2,
+            confirmed: match protocol {
+                Protocol::RemoteWrite1Zstd => self.zstd.is_taken(),
+                _ => self.speaks.load(Relaxed) == 2,
+            },
             negotiates: self.negotiates,
             retry_429: self.retry_429,
         };
@@ -97,8 +119,14 @@ impl Receiver {
         let seen = Seen { status: answer.status.as_u16(), written, message: &message, retry_after: after };
         let verdict = judge(&asked, &seen);
         if verdict == Verdict::Otherwise {
-            log::info!("`{}` answers 2.0 with status {}: it gets 1.0", self.url, answer.status);
-            self.speaks.store(1, Relaxed);
+            let (url, status) = (&self.url, answer.status);
+            if protocol == Protocol::RemoteWrite1Zstd {
+                log::info!("`{url}` answers zstd with status {status}: it gets snappy");
+                self.zstd.refused();
+            } else {
+                log::info!("`{url}` answers 2.0 with status {status}: it gets 1.0");
+                self.speaks.store(1, Relaxed);
+            }
         }
         verdict
     }
@@ -107,20 +135,30 @@ impl Receiver {
 impl Transport for Receiver {
     async fn post(&self, parcel: &Parcel) -> Answer {
         let Some((protocol, body)) = self.body(parcel) else {
-            let message = "a queued request cannot be read as one of version 2.0".to_owned();
+            let message = "a queued request cannot be read as what it was queued as".to_owned();
             let verdict = Verdict::Refused { cause: "unreadable", message, halve: false };
             return Answer { code: Code::None("unreadable"), verdict };
         };
-        let (content_type, version) = match protocol {
-            Protocol::RemoteWrite2 => {
-                ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0")
+        if protocol == Protocol::RemoteWrite1
+            && let Err(error) = self.zstd.ask().await
+        {
+            return unanswered(&error);
+        }
+        let (content_type, encoding, version) = match protocol {
+            Protocol::RemoteWrite2 => (
+                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                SNAPPY,
+                (VERSION, HeaderValue::from_static("2.0.0")),
+            ),
+            Protocol::RemoteWrite1Zstd => {
+                ("application/x-protobuf", ZSTD, (VICTORIA_VERSION, HeaderValue::from_static("1")))
             }
-            _ => ("application/x-protobuf", "0.1.0"),
+            _ => ("application/x-protobuf", SNAPPY, (VERSION, HeaderValue::from_static("0.1.0"))),
         };
         let mut headers = vec![
             (CONTENT_TYPE, HeaderValue::from_static(content_type)),
-            (CONTENT_ENCODING, SNAPPY),
-            (VERSION, HeaderValue::from_static(version)),
+            (CONTENT_ENCODING, encoding),
+            version,
         ];
         if parcel.attempt > 0 {
             headers.push((RETRY_ATTEMPT, parcel.attempt.into()));
@@ -130,20 +168,12 @@ impl Transport for Receiver {
                 code: Code::Status(answer.status.as_u16()),
                 verdict: self.judge(protocol, parcel.contents, &answer),
             },
-            Err(error) => Answer {
-                code: code(&error),
-                verdict: Verdict::Later { message: http::chain(&error), after: None },
-            },
+            Err(error) => unanswered(&error),
         }
     }
 
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
-        let version = match parcel.protocol {
-            Protocol::RemoteWrite2 => Version::V2,
-            Protocol::RemoteWrite1 => Version::V1,
-            Protocol::Otlp => return None,
-        };
-        let (first, second) = Request::read(version, &parcel.body, BODY_BYTES).ok()?.split()?;
+        let (first, second) = Request::of(parcel.protocol, &parcel.body, BODY_BYTES)?.ok()?.split()?;
         Some([first, second].map(|Piece { body, samples, histograms, exemplars, .. }| Parcel {
             protocol: parcel.protocol,
             body: body.into(),
@@ -157,8 +187,15 @@ impl Transport for Receiver {
     }
 
     fn wanted(&self) -> Option<Protocol> {
-        (self.speaks.load(Relaxed) == 1).then_some(Protocol::RemoteWrite1)
+        let is_1 = self.first != Protocol::RemoteWrite2 || self.speaks.load(Relaxed) == 1;
+        is_1.then(|| if self.zstd.is_wanted() { Protocol::RemoteWrite1Zstd } else { Protocol::RemoteWrite1 })
     }
+}
+
+/// A request without an answer.
+fn unanswered(error: &PostError) -> Answer {
+    let verdict = Verdict::Later { message: http::chain(error), after: None };
+    Answer { code: code(error), verdict }
 }
 
 /// What makes the encoders of an endpoint.
@@ -177,6 +214,10 @@ pub(crate) fn encoders(
         let relabel = (!config.relabel.is_empty())
             .then(|| Box::new(Relabelling::new(config.relabel.clone())) as Box<dyn Relabel>);
         let options = Options {
+            compression: match protocol {
+                Protocol::RemoteWrite1Zstd => Compression::Zstd,
+                _ => Compression::Snappy,
+            },
             external_labels: external_labels.clone(),
             relabel,
             max_samples: config.queue.max_samples,
@@ -193,9 +234,12 @@ pub(crate) fn encoders(
 
 /// What windows are encoded in at first.
 pub(crate) const fn first(config: &RemoteWrite) -> Protocol {
-    match config.message {
-        Message::Negotiated | Message::V2 => Protocol::RemoteWrite2,
-        Message::V1 => Protocol::RemoteWrite1,
+    match (config.message, config.compression) {
+        (Message::V2, _) | (Message::Negotiated, Compressing::Snappy | Compressing::Asked) => {
+            Protocol::RemoteWrite2
+        }
+        (Message::V1 | Message::Negotiated, Compressing::Zstd) => Protocol::RemoteWrite1Zstd,
+        (Message::V1, _) => Protocol::RemoteWrite1,
     }
 }
 

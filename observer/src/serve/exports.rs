@@ -72,6 +72,7 @@ impl<'s> Export<'s> {
             state: if *failing { "retrying" } else { "delivering" },
             protocol: match protocol {
                 Some(Protocol::RemoteWrite1) => "remote write 1.0",
+                Some(Protocol::RemoteWrite1Zstd) => "remote write 1.0, zstd",
                 Some(Protocol::RemoteWrite2) => "remote write 2.0",
                 Some(Protocol::Otlp) => "OTLP",
                 None => "",

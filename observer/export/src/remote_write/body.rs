@@ -1,8 +1,12 @@
-//! The body of a request, compressed while it grows.
+//! The body of a request, compressed while it grows, or at its end.
 
 use snap::raw::{Encoder, max_compress_len};
+use zstd::zstd_safe::{CCtx, CParameter, compress_bound};
 
-use super::wire::{VARINT, put_varint};
+use super::{
+    Compression,
+    wire::{VARINT, put_varint},
+};
 use crate::wire::varint_len;
 
 /// Snappy's own block: no copy reaches back behind its start.
@@ -12,8 +16,11 @@ const BLOCK: usize = 1 << 16;
 /// What is left of a block that was filled beyond its end has to be moved, so this is short.
 const MARGIN: usize = 1 << 13;
 
-/// A snappy body in the block format. Each block is compressed as soon as it is full, while its bytes are still in the cache,
-/// so that the memory of a request is that of its compressed form.
+/// More than this costs more time than bytes that are left out are worth to one second.
+const LEVEL: i32 = 1;
+
+/// A body. With snappy it has the block format, and each block is compressed as soon as it is full, while its bytes are still in the
+/// cache, so that the memory of a request is that of its compressed form. With zstd it is one frame, made of the whole.
 pub(crate) struct Body {
     raw: Vec<u8>,
     at: usize,
@@ -21,6 +28,8 @@ pub(crate) struct Body {
     taken: usize,
     packed: Packed,
     snappy: Encoder,
+    /// Keeps its memory from one frame to the next.
+    zstd: Option<CCtx<'static>>,
 }
 
 /// Compressed blocks one behind the other, and room for the length before them.
@@ -34,6 +43,16 @@ pub(crate) struct Kept {
     packed: Packed,
     raw: usize,
     pieces: usize,
+}
+
+/// A body of its own.
+pub(crate) fn compress(raw: &[u8], compression: Compression) -> Vec<u8> {
+    let packed = match compression {
+        // Only bodies of 4 GiB and more are refused.
+        Compression::Snappy => Encoder::new().compress_vec(raw).ok(),
+        Compression::Zstd => zstd::bulk::compress(raw, LEVEL).ok(),
+    };
+    packed.unwrap_or_default()
 }
 
 /// So many pieces compressed by themselves are compressed anew together.
@@ -63,8 +82,21 @@ impl Kept {
 }
 
 impl Body {
-    pub(crate) fn new() -> Self {
-        Self { raw: vec![0; BLOCK + MARGIN], at: 0, taken: 0, packed: Packed::new(), snappy: Encoder::new() }
+    pub(crate) fn new(compression: Compression) -> Self {
+        let zstd = || {
+            let mut zstd = CCtx::create();
+            // It is a level that there is.
+            let _always = zstd.set_parameter(CParameter::CompressionLevel(LEVEL));
+            zstd
+        };
+        Self {
+            raw: vec![0; BLOCK + MARGIN],
+            at: 0,
+            taken: 0,
+            packed: Packed::new(),
+            snappy: Encoder::new(),
+            zstd: (compression == Compression::Zstd).then(zstd),
+        }
     }
 
     /// Forgets what was written.
@@ -98,7 +130,7 @@ impl Body {
         self.advance(bytes.len());
     }
 
-    /// Takes what has been compressed before, and first compresses what has come to it since.
+    /// Takes what has been compressed before, and first compresses what has come to it since. Only with snappy.
     pub(crate) fn put_kept(&mut self, kept: &mut Kept, raw: &[u8]) {
         if self.at > 0 {
             self.pack();
@@ -108,7 +140,7 @@ impl Body {
         self.packed.append(kept.packed.bytes());
     }
 
-    /// Room for so many bytes that are compressed already. What is not is compressed first.
+    /// Room for so many bytes that are compressed already. What is not is compressed first. Only with snappy.
     #[inline]
     pub(crate) fn packed_room(&mut self, size: usize) -> &mut [u8] {
         if self.at > 0 {
@@ -134,7 +166,7 @@ impl Body {
 
     #[cold]
     fn drain(&mut self, size: usize) {
-        let full = self.at / BLOCK * BLOCK;
+        let full = if self.zstd.is_some() { 0 } else { self.at / BLOCK * BLOCK };
         if full > 0 {
             self.packed.compress(&mut self.snappy, &self.raw[..full]);
             self.raw.copy_within(full..self.at, 0);
@@ -142,12 +174,22 @@ impl Body {
             self.at -= full;
         }
         if self.raw.len() - self.at < size {
-            self.raw.resize(self.at + size, 0);
+            let grown = if self.zstd.is_some() { self.raw.len() * 2 } else { 0 };
+            self.raw.resize(grown.max(self.at + size), 0);
         }
     }
 
-    /// Ends the body and hands it out in exchange for another buffer; it begins behind so many bytes.
+    /// Ends the body and hands it out in exchange for another buffer; it begins and ends there.
     pub(crate) fn finish(&mut self, buffer: &mut Vec<u8>) -> (usize, usize) {
+        if let Some(zstd) = &mut self.zstd {
+            let most = compress_bound(self.at);
+            if buffer.len() < most {
+                buffer.resize(most, 0);
+            }
+            // Only for want of memory: then the receiver refuses an empty body, which is counted.
+            let end = zstd.compress2(&mut buffer[..], &self.raw[..self.at]).unwrap_or(0);
+            return (0, end);
+        }
         if self.at > 0 {
             self.pack();
         }
@@ -158,7 +200,8 @@ impl Body {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.raw.capacity() + self.packed.bytes.capacity()
+        let zstd = self.zstd.as_ref().map_or(0, CCtx::sizeof);
+        self.raw.capacity() + self.packed.bytes.capacity() + zstd
     }
 }
 

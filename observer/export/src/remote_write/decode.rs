@@ -7,14 +7,18 @@ mod fields;
 mod series;
 mod write;
 
+use std::io;
+
 use snap::raw::{Decoder, decompress_len};
+use zstd::bulk::Decompressor;
 
 use self::fields::{Fields, Value};
 pub use self::{
     series::{Exemplar, Metadata, Sample, Series},
     write::Piece,
 };
-use super::Version;
+use super::{Compression, Version};
+use crate::Protocol;
 
 /// Why a body is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +26,9 @@ pub enum DecodeError {
     /// The compression.
     #[error("the body is not a snappy block")]
     Snappy,
+    /// The compression, where it is zstd.
+    #[error("the body is not a zstd frame of at most the bytes that are allowed")]
+    Zstd,
     /// The size.
     #[error("the body would take {bytes} bytes, and {limit} are allowed")]
     TooLarge {
@@ -50,6 +57,8 @@ pub enum DecodeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     version: Version,
+    /// What requests made of it are compressed with.
+    compression: Compression,
     raw: Vec<u8>,
 }
 
@@ -62,7 +71,22 @@ const fn series_field(version: Version) -> u32 {
 }
 
 impl Request {
-    /// Reads a body that takes no more than `limit` bytes when it is decompressed.
+    /// Reads a body of that protocol that takes no more than `limit` bytes when it is decompressed. Nothing if it is none of
+    /// remote write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    pub fn of(protocol: Protocol, body: &[u8], limit: usize) -> Option<Result<Self, DecodeError>> {
+        Some(match protocol {
+            Protocol::RemoteWrite1 => Self::read(Version::V1, body, limit),
+            Protocol::RemoteWrite1Zstd => Self::read_zstd(body, limit),
+            Protocol::RemoteWrite2 => Self::read(Version::V2, body, limit),
+            Protocol::Otlp => return None,
+        })
+    }
+
+    /// Reads a snappy body that takes no more than `limit` bytes when it is decompressed.
     ///
     /// # Errors
     ///
@@ -73,7 +97,17 @@ impl Request {
             return Err(DecodeError::TooLarge { bytes, limit });
         }
         let raw = Decoder::new().decompress_vec(body).map_err(|_| DecodeError::Snappy)?;
-        let request = Self { version, raw };
+        Self::checked(version, Compression::Snappy, raw)
+    }
+
+    /// Reads a body of version 1 in zstd.
+    fn read_zstd(body: &[u8], limit: usize) -> Result<Self, DecodeError> {
+        let read = || -> io::Result<Vec<u8>> { Decompressor::new()?.decompress(body, limit) };
+        Self::checked(Version::V1, Compression::Zstd, read().map_err(|_| DecodeError::Zstd)?)
+    }
+
+    fn checked(version: Version, compression: Compression, raw: Vec<u8>) -> Result<Self, DecodeError> {
+        let request = Self { version, compression, raw };
         request.each(|_| ())?;
         Ok(request)
     }

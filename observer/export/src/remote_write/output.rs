@@ -3,7 +3,7 @@
 use observer_aggregate::native::Native;
 
 use super::{
-    Options, Version,
+    Compression, Options, Version,
     body::{Body, Kept},
     build::Shared,
     histogram,
@@ -66,6 +66,7 @@ pub(crate) struct Counts {
 /// Makes requests out of series and hands them out.
 pub(crate) struct Output {
     version: Version,
+    compression: Compression,
     max_samples: usize,
     max_bytes: usize,
     /// That, or more if the symbols leave too little of it.
@@ -91,10 +92,11 @@ impl Output {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             version: options.version,
+            compression: options.compression(),
             max_samples: options.max_samples.max(1),
             max_bytes: options.max_bytes,
             limit: options.max_bytes,
-            body: Body::new(),
+            body: Body::new(options.compression()),
             counts: Counts::default(),
             open: false,
             buffer: Vec::new(),
@@ -280,9 +282,10 @@ impl Output {
     /// Hands out the request that is ready.
     pub(crate) fn hand_out(&mut self, last: bool, out: &mut Out<'_>) {
         let Some(Ready { lane, start, end, counts }) = self.ready.take() else { return };
-        let protocol = match self.version {
-            Version::V1 => Protocol::RemoteWrite1,
-            Version::V2 => Protocol::RemoteWrite2,
+        let protocol = match (self.version, self.compression) {
+            (Version::V1, Compression::Snappy) => Protocol::RemoteWrite1,
+            (Version::V1, Compression::Zstd) => Protocol::RemoteWrite1Zstd,
+            (Version::V2, _) => Protocol::RemoteWrite2,
         };
         out(Batch {
             protocol,

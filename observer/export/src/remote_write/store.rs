@@ -16,7 +16,7 @@ use observer_aggregate::series::Layout;
 use observer_exposition::Labels;
 
 use super::{
-    Options,
+    Compression, Options, Version,
     body::Kept,
     build::{Builder, Refusal, Shared},
     template::Template,
@@ -117,6 +117,8 @@ pub(crate) struct Store {
     /// Parts without a template, or with one that is too old.
     untemplated: Vec<usize>,
     builder: Builder,
+    /// Whether parts have templates, which are elements of snappy in version 1.
+    templates: bool,
     capacity: usize,
     /// A bin with as many bytes of strings takes no more parts.
     max_strings: usize,
@@ -144,6 +146,7 @@ impl Store {
             changed: Vec::new(),
             untemplated: Vec::new(),
             builder: Builder::new(options),
+            templates: options.version == Version::V1 && options.compression() == Compression::Snappy,
             capacity: options.max_samples.max(1),
             max_strings: options.max_bytes / 2,
             lanes: options.lanes.max(1),

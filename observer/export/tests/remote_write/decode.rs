@@ -136,6 +136,30 @@ fn halves_have_every_series_once() {
 }
 
 #[test]
+fn zstd_is_read_halved_and_becomes_snappy() {
+    let raw = snap::raw::Decoder::new().decompress_vec(&body(Version::V1)).expect("snappy");
+    let packed = zstd::bulk::compress(&raw, 1).expect("zstd");
+    let read = |body: &[u8], limit| {
+        Request::of(Protocol::RemoteWrite1Zstd, body, limit).expect("a protocol of remote write")
+    };
+    let request = read(&packed, LIMIT).expect("a request");
+    assert_eq!(request.raw(), raw);
+    let (first, second) = request.split().expect("halves");
+    let halves = [first, second].map(|half| read(&half.body, LIMIT).expect("half of a request"));
+    let found: Vec<_> = halves.iter().flat_map(Request::series).collect();
+    assert_eq!(found, request.series());
+    let snappy = request.to_version_1().expect("a request");
+    assert_eq!(
+        Request::read(Version::V1, &snappy.body, LIMIT).expect("a request").series(),
+        request.series()
+    );
+    assert_eq!(read(&packed, raw.len() - 1), Err(DecodeError::Zstd));
+    assert_eq!(read(&snappy.body, LIMIT), Err(DecodeError::Zstd));
+    assert_eq!(read(&packed[..packed.len() - 1], LIMIT), Err(DecodeError::Zstd));
+    assert_eq!(Request::of(Protocol::Otlp, &packed, LIMIT), None);
+}
+
+#[test]
 fn version_2_becomes_version_1() {
     let request = Request::read(Version::V2, &body(Version::V2), LIMIT).expect("a request");
     let (from, to) = (received(Version::V2, &request.whole()), request.to_version_1().expect("a request"));

@@ -45,12 +45,15 @@ pub(crate) struct Received {
 impl Received {
     /// Takes in a request as a strict receiver does.
     pub(crate) fn take(&mut self, batch: &Batch<'_>) {
-        let raw = snap::raw::Decoder::new().decompress_vec(batch.body).expect("snappy");
+        let raw = match batch.protocol {
+            Protocol::RemoteWrite1Zstd => zstd::bulk::decompress(batch.body, 1 << 28).expect("zstd"),
+            _ => snap::raw::Decoder::new().decompress_vec(batch.body).expect("snappy"),
+        };
         self.requests.push((batch.lane, batch.samples, raw.len()));
         self.done = batch.last;
         let (mut samples, mut histograms) = (0, 0);
         match batch.protocol {
-            Protocol::RemoteWrite1 => {
+            Protocol::RemoteWrite1 | Protocol::RemoteWrite1Zstd => {
                 let request = WriteRequest::decode(&*raw).expect("protobuf");
                 self.families.extend(request.metadata);
                 for TimeSeries1 { labels, samples: values, histograms: natives, .. } in request.timeseries {

@@ -5,7 +5,10 @@ use observer_aggregate::{
     native::Native,
     series::Block,
 };
-use observer_export::{Encode as _, remote_write::Options};
+use observer_export::{
+    Encode as _,
+    remote_write::{Compression, Options, Version},
+};
 
 use crate::{
     allocations,
@@ -44,8 +47,11 @@ fn fill((block, slots, natives): &mut (Block, Vec<u32>, Vec<u32>), window: u32) 
 
 #[test]
 fn sixty_warm_windows_allocate_nothing() {
-    for (version, relabel) in BOTH.into_iter().flat_map(|version| [(version, false), (version, true)]) {
+    let snappy = BOTH.map(|version| (version, Compression::Snappy));
+    let forms = snappy.into_iter().chain([(Version::V1, Compression::Zstd)]);
+    for ((version, compression), relabel) in forms.flat_map(|form| [(form, false), (form, true)]) {
         let mut pipe = Pipe::new(Options {
+            compression,
             max_samples: 300,
             lanes: 2,
             send_native: true,
@@ -54,7 +60,7 @@ fn sixty_warm_windows_allocate_nothing() {
             ..Options::new(version)
         });
         let mut blocks: Vec<_> = (0..5).map(|target| block(target, 200)).collect();
-        let (mut allocated, mut sent, mut bytes) = (0, 0, 0);
+        let (mut allocated, mut sent, mut bytes, mut memory) = (0, 0, 0, 0);
         for window in 1..=80 {
             blocks.iter_mut().for_each(|block| fill(block, window));
             let closed =
@@ -66,9 +72,13 @@ fn sixty_warm_windows_allocate_nothing() {
             });
             if window > 20 {
                 allocated += allocations::count() - before;
+            } else {
+                memory = pipe.encoder.totals().memory_bytes;
             }
         }
-        assert_eq!(allocated, 0, "{version:?}");
+        assert_eq!(allocated, 0, "{version:?}, {compression:?}");
+        // Also what the counter does not see: zstd's own memory.
+        assert_eq!(pipe.encoder.totals().memory_bytes, memory, "{version:?}, {compression:?}");
         assert_eq!(sent, 80 * 5 * 210);
         let before = allocations::count();
         drop(vec![bytes]);

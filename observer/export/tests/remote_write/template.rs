@@ -7,7 +7,7 @@ use observer_aggregate::{
     native::Native,
     series::{ABSENT, Block, STALE},
 };
-use observer_export::remote_write::{Options, Version};
+use observer_export::remote_write::{Compression, Options, Version};
 
 use crate::{
     random::Random,
@@ -39,9 +39,10 @@ fn number(random: &mut Random) -> f64 {
     }
 }
 
-fn run(version: Version, seed: u64) {
+fn run(version: Version, compression: Compression, seed: u64) {
     let mut random = Random::new(seed);
     let options = Options { max_samples: 170, max_bytes: 60_000, send_native: true, ..Options::new(version) };
+    let options = Options { compression, ..options };
     let mut pipe = Pipe::new(Options { metadata_interval_windows: 3, ..options });
     let mut block = Block::default();
     let family = block.family("requests", Kind::Counter, "", "");
@@ -113,6 +114,11 @@ fn run(version: Version, seed: u64) {
 #[test]
 fn known_elements_make_the_same_bodies() {
     for version in BOTH {
-        (1..4).for_each(|seed| run(version, seed));
+        (1..4).for_each(|seed| run(version, Compression::Snappy, seed));
     }
+}
+
+#[test]
+fn zstd_has_the_same_samples() {
+    (1..4).for_each(|seed| run(Version::V1, Compression::Zstd, seed));
 }

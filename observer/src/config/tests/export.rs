@@ -60,6 +60,20 @@ remote_write:
 }
 
 #[test]
+fn zstd_is_for_version_1() {
+    for (lines, expected) in [
+        ("", Compressing::Snappy),
+        ("compression: zstd", Compressing::Zstd),
+        ("compression: auto, protobuf_message: io.prometheus.write.v2.Request", Compressing::Asked),
+        ("compression: zstd, protobuf_message: prometheus.WriteRequest", Compressing::Zstd),
+    ] {
+        assert_eq!(endpoint(lines).compression, expected, "{lines}");
+    }
+    fails("compression: zstd, protobuf_message: io.prometheus.write.v2.Request", "zstd is for version 1.0");
+    fails("compression: gzip", "expected `snappy`, `zstd` or `auto`, not `gzip`");
+}
+
+#[test]
 fn the_queue_has_keys_of_its_own() {
     let queue =
         endpoint("queue_config: {max_memory: 1MiB, max_disk: 0, spill_after: 0s, fsync: always}").queue;

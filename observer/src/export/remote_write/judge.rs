@@ -24,7 +24,7 @@ pub(super) struct Asked {
     /// What the request was written in.
     pub(super) protocol: Protocol,
     pub(super) contents: Contents,
-    /// The receiver is known to speak 2.0.
+    /// The receiver is known to understand it.
     pub(super) confirmed: bool,
     /// Version 1.0 may be tried.
     pub(super) negotiates: bool,
@@ -35,6 +35,7 @@ pub(super) struct Asked {
 pub(super) fn judge(asked: &Asked, seen: &Seen<'_>) -> Verdict {
     let Seen { status, written, message, retry_after } = *seen;
     let is_2 = asked.protocol == Protocol::RemoteWrite2;
+    let is_zstd = asked.protocol == Protocol::RemoteWrite1Zstd;
     let said = || match message.trim() {
         "" => format!("status {status}"),
         text => format!("status {status}: {text}"),
@@ -58,6 +59,9 @@ pub(super) fn judge(asked: &Asked, seen: &Seen<'_>) -> Verdict {
         },
         (200..=299, _) => Verdict::Delivered { refused: Contents::default(), message: String::new() },
         (415, _) if is_2 && asked.negotiates => Verdict::Otherwise,
+        // Snappy is for everybody.
+        (415, _) if is_zstd => Verdict::Otherwise,
+        (400, _) if is_zstd && !asked.confirmed => Verdict::Otherwise,
         (400, None) if may_be_1 => Verdict::Otherwise,
         // A receiver of 2.0 has written the rest.
         (400, Some(written)) if is_2 => {
@@ -146,6 +150,18 @@ mod tests {
         let confirmed = Asked { confirmed: true, ..asked(Protocol::RemoteWrite2) };
         assert_eq!(judge(&confirmed, &seen(400, None)), refused("status_400", "status 400: why", true));
         assert_eq!(one(415), refused("status_415", "status 415: why", false));
+    }
+
+    #[test]
+    fn a_receiver_without_zstd_is_found_out() {
+        let zstd = asked(Protocol::RemoteWrite1Zstd);
+        for status in [400, 415] {
+            assert_eq!(judge(&zstd, &seen(status, None)), Verdict::Otherwise);
+        }
+        let confirmed = Asked { confirmed: true, ..zstd };
+        assert_eq!(judge(&confirmed, &seen(400, None)), refused("status_400", "status 400: why", true));
+        assert_eq!(judge(&confirmed, &seen(415, None)), Verdict::Otherwise);
+        assert_eq!(judge(&zstd, &seen(204, None)), delivered(NONE, ""));
     }
 
     #[test]

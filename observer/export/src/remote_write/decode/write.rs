@@ -1,7 +1,7 @@
 //! Requests made of requests: halves, and version 1 of version 2.
 
 use super::{
-    super::Version,
+    super::{Compression, Version, body::compress},
     DecodeError, Request,
     fields::{Fields, Value, numbers},
     series_field,
@@ -27,11 +27,15 @@ impl Request {
     /// How much is in it; the body is the same, compressed anew.
     #[must_use]
     pub fn whole(&self) -> Piece {
+        self.counted().compressed(self.compression)
+    }
+
+    fn counted(&self) -> Piece {
         let mut piece = Piece::new(self.raw.clone());
         for series in self.messages() {
             piece.count(self.version, series);
         }
-        piece.compressed()
+        piece
     }
 
     /// Two requests with half of the series each, in their order. Nothing if there is only one series to send. What is not a
@@ -62,16 +66,17 @@ impl Request {
                 }
             }
         }
-        Some((first.compressed(), second.compressed()))
+        Some((first.compressed(self.compression), second.compressed(self.compression)))
     }
 
-    /// The same in version 1, which has no metadata beside the series and no times of creation.
+    /// The same in version 1, which has no metadata beside the series and no times of creation, and in snappy, which every receiver
+    /// takes.
     ///
     /// # Errors
     ///
     /// None for what [`Request::read`] has accepted.
     pub fn to_version_1(&self) -> Result<Piece, DecodeError> {
-        let Version::V2 = self.version else { return Ok(self.whole()) };
+        let Version::V2 = self.version else { return Ok(self.counted().compressed(Compression::Snappy)) };
         let symbols = self.symbols()?;
         let mut piece = Piece::new(Vec::new());
         let mut message = Vec::new();
@@ -81,7 +86,7 @@ impl Request {
             transcode(bytes, &symbols, &mut message)?;
             wire::bytes(&mut piece.body, 1, &message);
         }
-        Ok(piece.compressed())
+        Ok(piece.compressed(Compression::Snappy))
     }
 
     fn messages(&self) -> impl Iterator<Item = &[u8]> {
@@ -110,9 +115,8 @@ impl Piece {
         }
     }
 
-    fn compressed(mut self) -> Self {
-        // Only bodies of 4 GiB and more are refused.
-        self.body = snap::raw::Encoder::new().compress_vec(&self.body).unwrap_or_default();
+    fn compressed(mut self, compression: Compression) -> Self {
+        self.body = compress(&self.body, compression);
         self
     }
 }

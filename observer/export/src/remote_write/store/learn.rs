@@ -191,8 +191,8 @@ impl Store {
 
     /// Makes templates of parts that had none in the window before, or one that was too old; some in each window.
     fn fill_templates(&mut self) {
-        let Self { parts, bins, builder, untemplated, .. } = self;
-        if builder.is_2() {
+        let Self { parts, bins, untemplated, templates, .. } = self;
+        if !*templates {
             return untemplated.clear();
         }
         let mut left = TEMPLATES;
