@@ -1,13 +1,11 @@
-//! What waits for a receiver outlives the agent, and a disk that fails costs nothing that memory can hold.
+//! What waits for a receiver outlives the agent.
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher as _, process::Command, time::Duration};
+use std::{collections::hash_map::RandomState, hash::BuildHasher as _, time::Duration};
 
 use observer_tests::{
     clock,
     config::{Config, Directory},
-    daemon::{self, Daemon},
-    http,
-    observer::{self, Agent},
+    observer::Agent,
     page::Page,
     privileges::Privileges,
     receiver::{Receiver, Reply, Request},
@@ -81,38 +79,4 @@ fn what_was_durable_is_there_after_a_kill() {
 #[ignore = "takes minutes"]
 fn what_was_durable_is_there_after_fifty_kills() {
     clock::with_patience(Duration::from_secs(120), || killed(50));
-}
-
-/// An outage with a disk of its own that is far too small: memory takes what it does not.
-#[test]
-fn a_full_disk_costs_no_window() {
-    let receiver = Receiver::start(|_, _| Reply::Take);
-    let queue = Directory::new();
-    let config = config(&receiver, &queue);
-    let address = daemon::free_address();
-    receiver.close();
-    // The mount is gone with the process.
-    let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "--propagation", "private", "sh", "-c"])
-        .arg("mount -t tmpfs -o size=64k none \"$0\" && exec \"$@\"")
-        .arg(queue.path())
-        .arg(observer::binary())
-        .args(["run", "--config", config.path(), "--no-tcp", "--no-node", "--listen", &address.to_string()]);
-    let mut agent = Daemon::spawn(command);
-    agent.wait_for_port(address);
-    let page = || Page::parse(&http::get(address, "/metrics", &[]).text());
-    let failing = |page: &Page| page.sum("observer_export_disk_failing", &[]) == 1.0;
-    let full = agent.wait_for("a full disk", || Some(page()).filter(failing));
-    assert!(full.sum("observer_export_disk_errors_total", &[]) >= 1.0, "{}", full.text);
-    let closed = full.sum("observer_windows_total", &[]);
-    agent.wait_for("more windows", || {
-        Some(page()).filter(|page| page.sum("observer_windows_total", &[]) >= closed + 3.0)
-    });
-    receiver.open();
-    let empty = |page: &Page| page.sum("observer_export_queue_samples", &[]) == 0.0;
-    let page = agent.wait_for("delivery", || Some(page()).filter(empty));
-    assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), 0.0, "{}", page.text);
-    let runs = windows(&receiver.taken());
-    assert!(runs.len() == 1 && runs[0].len() >= closed as usize + 3, "{closed} {runs:?}");
 }

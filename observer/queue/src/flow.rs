@@ -273,7 +273,7 @@ impl Flow {
         };
         let state = match says {
             Some(_) => State::DiskFailing,
-            None if unread.entries > 0 => State::Disk,
+            None if self.is_for_disk(0) => State::Disk,
             None => State::Memory,
         };
         let front = self.waiting.front().map(|slot| slot.entry.end_ms);
