@@ -94,6 +94,13 @@ impl Daemon {
         self.wait_for("listening", || std::net::TcpStream::connect(address).ok().map(drop));
     }
 
+    /// Asks it to end, and waits for its good end.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        sys::kill(self.pid(), libc::SIGTERM).expect("it is our child");
+        self.end();
+    }
+
     /// Waits for its good end.
     #[track_caller]
     pub fn end(&mut self) {

@@ -110,9 +110,7 @@ impl Store {
     /// Ends it as an operator does.
     #[track_caller]
     pub fn stop(&mut self) {
-        let mut process = self.process.take().expect("it runs");
-        crate::sys::kill(process.pid(), libc::SIGTERM).expect("it is our child");
-        process.end();
+        self.process.take().expect("it runs").stop();
     }
 
     /// Every sample it has, but for the ends of series, which neither gives out.

@@ -10,7 +10,7 @@ use crate::{
     workspace,
 };
 
-const PACKAGES: [(&str, &[&str]); 4] = [
+const PACKAGES: [(&str, &[&str]); 5] = [
     ("namespaces, packet rules and a private root for the tests", &["iproute2", "iptables", "util-linux"]),
     (
         "real exporters, and Prometheus with its checker",
@@ -24,6 +24,7 @@ const PACKAGES: [(&str, &[&str]); 4] = [
     ),
     ("a web server with its certificates and its load", &["nginx-light", "openssl", "wrk"]),
     ("a root tree with systemd in it, for the unit", &["systemd-container", "mmdebstrap"]),
+    ("a clock that is set for one process", &["libfaketime"]),
 ];
 
 /// Kubernetes' own schemas, and a Kafka broker with its client.
