@@ -5,6 +5,7 @@
 //! series lives, so whoever fills it finds it without looking anything up.
 
 mod heads;
+mod pages;
 mod read;
 mod store;
 
@@ -21,6 +22,7 @@ use crate::{
     family::{Family, Kind, Sample, Suffix},
     native::Native,
 };
+use pages::Pages;
 use store::Store;
 pub(crate) use store::Values;
 
@@ -80,8 +82,8 @@ struct Series {
 /// The series of a block. Immutable once a window has it.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
-    heads: Vec<Arc<Head>>,
-    series: Vec<Series>,
+    heads: Arc<Vec<Arc<Head>>>,
+    series: Pages,
     /// Slots in the order of their source; those of one family together.
     order: Vec<u32>,
     chunks: Vec<Arc<String>>,
@@ -115,13 +117,13 @@ impl Layout {
     /// The family of a slot.
     #[must_use]
     pub fn head(&self, slot: u32) -> &Head {
-        &self.heads[self.series[slot as usize].head as usize]
+        &self.heads[self.series.get(slot).head as usize]
     }
 
     /// The label block of a slot: without braces, values escaped as in the text formats.
     #[must_use]
     pub fn labels(&self, slot: u32) -> &str {
-        let Series { at, len, .. } = self.series[slot as usize];
+        let Series { at, len, .. } = *self.series.get(slot);
         let (chunk, offset) = (at as usize / CHUNK, at as usize % CHUNK);
         &self.chunks[chunk][offset..offset + usize::from(len)]
     }
@@ -129,18 +131,18 @@ impl Layout {
     /// What the name of a slot's samples has behind the family's.
     #[must_use]
     pub fn suffix(&self, slot: u32) -> Suffix {
-        self.series[slot as usize].suffix
+        self.series.get(slot).suffix
     }
 
     /// Different for each series that ever had the slot.
     #[must_use]
     pub fn birth(&self, slot: u32) -> u32 {
-        self.series[slot as usize].birth
+        self.series.get(slot).birth
     }
 
     /// The slots, family by family: runs of [`Self::order`] that have one head.
     pub fn families(&self) -> impl Iterator<Item = (&Head, &[u32])> {
-        let head = |slot: &u32| self.series[*slot as usize].head;
+        let head = |slot: &u32| self.series.get(*slot).head;
         self.order.chunk_by(move |a, b| head(a) == head(b)).map(|slots| (self.head(slots[0]), slots))
     }
 
@@ -153,8 +155,8 @@ impl Layout {
         self.chunks.len() > PIECES + 2 * self.text_bytes() / CHUNK
     }
 
-    /// Appends text that fits into a chunk, and says where.
-    fn put_text(&mut self, text: &str) -> u32 {
+    /// Appends text that fits into a chunk, and says where. A new chunk gets room for `room` bytes at once.
+    fn put_text(&mut self, text: &str, room: usize) -> u32 {
         // A chunk that a window is reading stays as it is; a copy for each window that sees a change would be most of the memory.
         let open = self.chunks.last_mut().and_then(Arc::get_mut);
         let offset = match open.filter(|chunk| chunk.len() + text.len() <= CHUNK) {
@@ -164,7 +166,9 @@ impl Layout {
                 offset
             }
             None => {
-                self.chunks.push(Arc::new(text.to_owned()));
+                let mut chunk = String::with_capacity(text.len().max(room.min(CHUNK)));
+                chunk.push_str(text);
+                self.chunks.push(Arc::new(chunk));
                 0
             }
         };
@@ -276,7 +280,7 @@ impl Block {
         let times = size_of_val(self.times());
         let natives: usize = self.natives().map(|(_, native)| native.memory_bytes()).sum();
         let used = fixed(order.len()) + text - self.dead.min(text) + times + natives;
-        let reserved = series.capacity() * size_of::<Series>()
+        let reserved = series.memory_bytes()
             + order.capacity() * size_of::<u32>()
             + heads.capacity() * size_of::<Arc<Head>>()
             + self.store.memory_bytes()
@@ -290,14 +294,15 @@ impl Block {
         if let Some(at) = self.find(key, name, kind) {
             let head = &self.layout.heads[at as usize];
             if &*head.help != help || &*head.unit != unit {
-                Arc::make_mut(&mut self.layout).heads[at as usize] = heads::shared(name, kind, help, unit);
+                let heads = &mut Arc::make_mut(&mut self.layout).heads;
+                Arc::make_mut(heads)[at as usize] = heads::shared(name, kind, help, unit);
                 self.changes += 1;
             }
             return at;
         }
-        let layout = Arc::make_mut(&mut self.layout);
-        layout.heads.push(heads::shared(name, kind, help, unit));
-        let at = u32::try_from(layout.heads.len() - 1).unwrap_or(u32::MAX);
+        let heads = Arc::make_mut(&mut Arc::make_mut(&mut self.layout).heads);
+        heads.push(heads::shared(name, kind, help, unit));
+        let at = u32::try_from(heads.len() - 1).unwrap_or(u32::MAX);
         self.heads.insert(key, at);
         at
     }
@@ -343,20 +348,20 @@ impl Block {
         }
         self.births = self.births.wrapping_add(1);
         let layout = Arc::make_mut(&mut self.layout);
-        let series = Series { head: family, at: layout.put_text(labels), len, suffix, birth: self.births };
+        let series = Series { head: family, at: layout.put_text(labels, 0), len, suffix, birth: self.births };
         let slot = match self.free.pop() {
             Some(slot) => {
-                layout.series[slot as usize] = series;
+                *layout.series.get_mut(slot) = series;
                 slot
             }
             None => {
-                layout.series.push(series);
+                let slot = layout.series.push(series)?;
                 self.store.push(ABSENT);
-                u32::try_from(layout.series.len() - 1).ok()?
+                slot
             }
         };
         self.store.write().values[slot as usize] = ABSENT;
-        let last = layout.order.last().map(|last| layout.series[*last as usize].head);
+        let last = layout.order.last().map(|last| layout.series.get(*last).head);
         self.scattered |= last.is_some_and(|last| last != family);
         layout.order.push(slot);
         Some(slot)
@@ -364,7 +369,7 @@ impl Block {
 
     /// Ends a series. The next window tells so, and then the slot is free.
     pub fn remove(&mut self, slot: u32) {
-        let Series { head, suffix, .. } = self.layout.series[slot as usize];
+        let Series { head, suffix, .. } = *self.layout.series.get(slot);
         let identity = identity(head, suffix, self.layout.labels(slot));
         if self.ending.insert(identity, slot).is_none() {
             self.changes += 1;
@@ -441,12 +446,12 @@ impl Block {
         let mut families = vec![u32::MAX; layout.heads.len()];
         for (at, slot) in (0..).zip(slots) {
             place[slot as usize] = at;
-            let family = &mut families[layout.series[slot as usize].head as usize];
+            let family = &mut families[layout.series.get(slot).head as usize];
             *family = (*family).min(at);
         }
         let Layout { order, series, .. } = layout;
         order.sort_by_key(|slot| {
-            let head = series[*slot as usize].head;
+            let head = series.get(*slot).head;
             (families[head as usize], head, place[*slot as usize])
         });
         self.scattered = false;
@@ -463,7 +468,7 @@ impl Block {
     pub fn settle(&mut self) {
         if std::mem::take(&mut self.scattered) {
             let Layout { order, series, .. } = Arc::make_mut(&mut self.layout);
-            order.sort_by_key(|slot| series[*slot as usize].head);
+            order.sort_by_key(|slot| series.get(*slot).head);
         }
     }
 
@@ -494,7 +499,7 @@ impl Block {
         let ended: Vec<u32> = self.ending.drain().map(|(_, slot)| slot).collect();
         let layout = Arc::make_mut(&mut self.layout);
         for &slot in &ended {
-            self.dead += usize::from(layout.series[slot as usize].len);
+            self.dead += usize::from(layout.series.get(slot).len);
             self.store.write().values[slot as usize] = ABSENT;
             self.store.forget_native(slot);
         }
@@ -517,25 +522,26 @@ impl Block {
         let old = Arc::clone(&self.layout);
         let layout = Arc::make_mut(&mut self.layout);
         layout.chunks.clear();
-        layout.heads.clear();
         self.heads.clear();
+        let mut kept = Vec::new();
         let mut heads = vec![None; old.heads.len()];
+        let mut left: usize = old.order.iter().map(|slot| old.labels(*slot).len()).sum();
         for &slot in &old.order {
-            let was = old.series[slot as usize].head as usize;
+            let was = old.series.get(slot).head as usize;
             let head = *heads[was].get_or_insert_with(|| {
                 let head = &old.heads[was];
-                layout.heads.push(Arc::clone(head));
-                let at = u32::try_from(layout.heads.len() - 1).unwrap_or(u32::MAX);
+                kept.push(Arc::clone(head));
+                let at = u32::try_from(kept.len() - 1).unwrap_or(u32::MAX);
                 self.heads.insert(heads::key(&head.name, head.kind), at);
                 at
             });
-            let at = layout.put_text(old.labels(slot));
-            let series = &mut layout.series[slot as usize];
+            let text = old.labels(slot);
+            let at = layout.put_text(text, left);
+            left -= text.len();
+            let series = layout.series.get_mut(slot);
             (series.head, series.at) = (head, at);
         }
-        if let Some(chunk) = layout.chunks.last_mut().and_then(Arc::get_mut) {
-            chunk.shrink_to_fit();
-        }
+        layout.heads = Arc::new(kept);
         self.dead = 0;
     }
 }

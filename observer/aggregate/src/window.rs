@@ -196,6 +196,9 @@ impl Window {
     }
 }
 
+/// After so many closes without it a free window lets go of what it shares.
+const IDLE: u64 = 4;
+
 /// A fixed number of windows that go round.
 #[derive(Debug)]
 pub struct Pool {
@@ -212,18 +215,30 @@ impl Pool {
     }
 
     /// Fills a window that nobody reads and hands it out, to be shared. `None` if readers hold all of them.
+    ///
+    /// Of several the one that was used last: it shares most with the blocks as they are now. Those that were only needed
+    /// while readers were slow let go of what they had, or they would keep series that are long gone.
     pub fn close(&mut self, fill: impl FnOnce(&mut Window)) -> Option<Arc<Window>> {
-        let free = self.windows.iter_mut().position(|window| Arc::get_mut(window).is_some());
-        let Some(window) = free.map(|at| &mut self.windows[at]) else {
-            self.misses += 1;
+        let Self { windows, hits, misses } = self;
+        let mut last: Option<&mut Window> = None;
+        for window in windows.iter_mut().filter_map(Arc::get_mut) {
+            if window.serial + IDLE < *hits {
+                window.parts.clear();
+            }
+            if last.as_ref().is_none_or(|last| last.serial < window.serial) {
+                last = Some(window);
+            }
+        }
+        let Some(free) = last else {
+            *misses += 1;
             return None;
         };
-        self.hits += 1;
-        let free = Arc::get_mut(window)?;
-        free.serial = self.hits;
+        *hits += 1;
+        free.serial = *hits;
         fill(free);
         free.end();
-        Some(Arc::clone(window))
+        let serial = free.serial;
+        windows.iter().find(|window| window.serial == serial).cloned()
     }
 
     /// How many windows there are.

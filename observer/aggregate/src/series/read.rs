@@ -15,7 +15,7 @@ impl Block {
         }
         let mut known: HashMap<u64, u32> = (self.layout.order().iter())
             .map(|&slot| {
-                let Series { head, suffix, .. } = self.layout.series[slot as usize];
+                let Series { head, suffix, .. } = *self.layout.series.get(slot);
                 (identity(head, suffix, self.layout.labels(slot)), slot)
             })
             .collect();

@@ -122,3 +122,48 @@ fn known_elements_make_the_same_bodies() {
 fn zstd_has_the_same_samples() {
     (1..4).for_each(|seed| run(Version::V1, Compression::Zstd, seed));
 }
+
+/// Series that stay beside many that come and go, until what all of them share is made anew; and a help text that changes.
+#[test]
+fn what_stays_is_right_when_what_it_shares_is_made_anew() {
+    for version in BOTH {
+        let mut pipe = Pipe::new(Options::new(version));
+        let mut block = Block::default();
+        let (stays, goes) = (
+            block.family("stays", Kind::Gauge, "Before.", ""),
+            block.family("goes", Kind::Gauge, "Short.", ""),
+        );
+        let add = |block: &mut Block, family, n: u32| {
+            let slot = block.add(family, Suffix::None, &format!("id=\"{n}\",of=\"all\""));
+            slot.expect("a slot")
+        };
+        let staying: Vec<u32> = (0..300).map(|n| add(&mut block, stays, n)).collect();
+        let mut going: Vec<u32> = Vec::new();
+        let windows = 60;
+        for window in 0..windows {
+            going.drain(..).for_each(|slot| block.remove(slot));
+            going.extend((0..60).map(|n| add(&mut block, goes, 1000 * (window + 1) + n)));
+            if window == windows / 2 {
+                block.family("stays", Kind::Gauge, "Another text, and longer than before.", "");
+            }
+            for slot in staying.iter().chain(&going) {
+                block.set(*slot, f64::from(slot * (window % 3)));
+            }
+            block.touch();
+            pipe.window(1_700_000_000_000 + i64::from(window) * 1000, &mut [&mut block]);
+        }
+        let received = pipe.received();
+        for (n, slot) in (0..300).zip(&staying) {
+            let key = key(&[("__name__", "stays"), ("id", &u32::to_string(&n)), ("of", "all")]);
+            let expected: Vec<_> = (0..windows)
+                .map(|window| {
+                    (1_700_000_000_000 + i64::from(window) * 1000, value(f64::from(slot * (window % 3))))
+                })
+                .collect();
+            assert_eq!(received.series[&key], expected, "{version:?} {n}");
+            if version == Version::V2 {
+                assert_eq!(received.metadata[&key].1, "Another text, and longer than before.");
+            }
+        }
+    }
+}

@@ -218,10 +218,11 @@ impl Store {
         self.duplicates = 0;
     }
 
-    /// Makes the records anew of a bin most of whose strings may belong to series that have gone.
+    /// Makes the records anew of a bin many of whose strings may belong to series that have gone: each request carries them
+    /// all. One bin a window, as many come to it together.
     fn collect(&mut self) {
         let Self { parts, bins, builder, blocks, refused, .. } = self;
-        for bin in bins.iter_mut().filter(|bin| bin.made > 1024 + 2 * bin.series) {
+        if let Some(bin) = bins.iter_mut().find(|bin| bin.made > 1024 + bin.series + bin.series / 4) {
             bin.made = bin.series;
             bin.shared.strings.clear();
             bin.shared.metadata.clear();
