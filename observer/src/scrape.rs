@@ -294,16 +294,18 @@ impl Handle {
 
 /// Where in its interval a target is scraped: spread evenly, and the same after a restart. Where intervals are whole seconds, so that the
 /// body comes well within a window: one that came now before its end and now behind it would leave a window without a scrape, and
-/// the next with two, of which the second counts.
+/// the next with two, of which the second counts. And in steps, so that requests that go out together and bodies that come together take
+/// one wake-up: on an idle machine that is a third of what a scrape of a thousand samples costs.
 fn phase(target: &Target, interval: Duration) -> Duration {
     const SECOND: u64 = 1_000_000_000;
+    const STEP: u64 = SECOND / 100;
     let mut hasher = DefaultHasher::new();
     (target.url.to_string(), &target.labels).hash(&mut hasher);
     let phase = hasher.finish() % nanos(interval).max(1);
     let (second, within) = (phase / SECOND, phase % SECOND);
     Duration::from_nanos(match nanos(interval) % SECOND {
-        // From 0.02 to 0.90 s.
-        0 => second * SECOND + SECOND / 50 + within / 100 * 88,
+        // From 0.02 to 0.89 s.
+        0 => second * SECOND + SECOND / 50 + within / (SECOND / 88 + 1) * STEP,
         _ => phase,
     })
 }
