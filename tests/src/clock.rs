@@ -16,10 +16,10 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The wall clock, since 1970: the kernel stamps packets with it.
+/// The wall clock. The kernel stamps packets with it.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this module is where the tests read the clock")]
-pub(crate) fn wall() -> Duration {
+pub fn since_1970() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 

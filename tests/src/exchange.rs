@@ -80,13 +80,13 @@ impl Talk {
         let mut buffer = [0; RESPONSE];
         for _ in 0..self.exchanges {
             socket.send(&[b'q'; REQUEST])?;
-            let sent = clock::wall();
+            let sent = clock::since_1970();
             if !self.linger.is_zero() {
                 socket.poll(libc::POLLIN, clock::PATIENCE)?;
                 pause(self.linger);
             }
             let (mut got, arrived) = socket.receive_stamped(&mut buffer)?;
-            let read = clock::wall();
+            let read = clock::since_1970();
             some(got)?;
             measured.turns.push(nanoseconds(arrived.saturating_sub(sent)));
             measured.waits.push(nanoseconds(read.saturating_sub(arrived)));

@@ -1,8 +1,10 @@
 //! Exporters that the agent scrapes.
 
 use std::{
-    net::SocketAddr,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    thread,
 };
 
 use crate::{
@@ -75,6 +77,30 @@ impl Exporter {
     pub fn restart(&mut self) {
         self.process = run(&self.program, &self.arguments, self.address);
     }
+}
+
+/// An exporter that answers with the body that `body` gives for the nth request, counted from 1, until the test is over.
+#[must_use]
+pub fn scripted(content_type: &'static str, body: impl Fn(u64) -> Vec<u8> + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("ports are to be had");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for (stream, number) in listener.incoming().flatten().zip(1..) {
+            let mut stream = stream;
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            // The head of the request.
+            if lines.any(|line| line.is_empty()) {
+                let body = body(number);
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                // Who asked may be gone.
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+            }
+        }
+    });
+    address
 }
 
 /// A Redis that keeps nothing, if it is installed.

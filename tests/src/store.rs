@@ -19,11 +19,36 @@ use crate::{
 /// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Prometheus, without room for samples out of order.
+    /// Prometheus, without room for samples out of order, with native histograms.
     Prometheus,
     /// VictoriaMetrics.
     Victoria,
 }
+
+/// A native histogram as Prometheus tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Native {
+    /// How many observations.
+    pub count: f64,
+    /// Their sum.
+    pub sum: f64,
+    /// The buckets that have any, by their bounds.
+    pub buckets: Vec<Bucket>,
+}
+
+/// Observations between two bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    /// The lower bound.
+    pub low: f64,
+    /// The upper one.
+    pub high: f64,
+    /// How many.
+    pub count: f64,
+}
+
+/// Native histograms by time, in milliseconds since 1970, of each series, by its labels.
+pub type Histograms = BTreeMap<BTreeMap<String, String>, Vec<(i64, Native)>>;
 
 /// A store on a port of its own, with a directory of its own.
 pub struct Store {
@@ -81,7 +106,8 @@ impl Store {
                 .arg(format!("--config.file={}", self.directory.join("empty.yml").display()))
                 .arg(format!("--storage.tsdb.path={}", data.display()))
                 .arg(format!("--web.listen-address={}", self.address))
-                .arg("--web.enable-remote-write-receiver"),
+                .arg("--web.enable-remote-write-receiver")
+                .arg("--enable-feature=native-histograms"),
             Kind::Victoria => command
                 .arg(format!("-storageDataPath={}", data.display()))
                 .arg(format!("-httpListenAddr={}", self.address))
@@ -123,21 +149,46 @@ impl Store {
         }
     }
 
-    fn of_prometheus(&self) -> Written {
+    /// Every native histogram it has, if it is Prometheus.
+    #[track_caller]
+    #[must_use]
+    pub fn histograms(&self) -> Histograms {
+        let bucket = |bucket: &Value| {
+            Some(Bucket { low: number(&bucket[1])?, high: number(&bucket[2])?, count: number(&bucket[3])? })
+        };
+        let histogram = |pair: &Value| {
+            let (time, told) = (milliseconds(&pair[0])?, &pair[1]);
+            let buckets = told["buckets"].as_array().into_iter().flatten().map(bucket);
+            let (count, sum) = (number(&told["count"])?, number(&told["sum"])?);
+            Some((time, Native { count, sum, buckets: buckets.collect::<Option<_>>()? }))
+        };
+        let read = |series: &Value| {
+            let all = series["histograms"].as_array()?.iter().map(histogram);
+            Some((labels(&series["metric"])?, all.collect::<Option<_>>()?))
+        };
+        let series = self.matrix();
+        let native = series.iter().filter(|series| series.get("histograms").is_some());
+        native.map(|series| read(series).unwrap_or_else(|| panic!("no histograms: {series}"))).collect()
+    }
+
+    /// All series with all their samples, as the API of Prometheus gives them.
+    #[track_caller]
+    fn matrix(&self) -> Vec<Value> {
         // {__name__=~".+"}[1d]
         let answer =
             http::get(self.address, "/api/v1/query?query=%7B__name__%3D~%22.%2B%22%7D%5B1d%5D", &[]).text();
         let value: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
-        let series = value["data"]["result"].as_array().unwrap_or_else(|| panic!("no matrix: {answer}"));
-        let sample = |pair: &Value| {
-            let ms = (pair[0].as_f64()? * 1000.0).round();
-            Some((ms as i64, pair[1].as_str()?.replace("Inf", "inf").parse::<f64>().ok()?.to_bits()))
-        };
+        value["data"]["result"].as_array().unwrap_or_else(|| panic!("no matrix: {answer}")).clone()
+    }
+
+    #[track_caller]
+    fn of_prometheus(&self) -> Written {
+        let sample = |pair: &Value| Some((milliseconds(&pair[0])?, number(&pair[1])?.to_bits()));
         let read = |series: &Value| {
             let values = series["values"].as_array()?;
             Some((labels(&series["metric"])?, values.iter().map(sample).collect::<Option<Samples>>()?))
         };
-        series
+        self.matrix()
             .iter()
             .filter(|series| series.get("values").is_some())
             .map(|s| read(s).expect("samples"))
@@ -181,6 +232,15 @@ impl Drop for Store {
         // What is left is temporary anyway.
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn milliseconds(seconds: &Value) -> Option<i64> {
+    Some((seconds.as_f64()? * 1000.0).round() as i64)
+}
+
+/// A number as Prometheus writes it: as text.
+fn number(value: &Value) -> Option<f64> {
+    value.as_str()?.replace("Inf", "inf").parse().ok()
 }
 
 fn labels(metric: &Value) -> Option<BTreeMap<String, String>> {

@@ -1,15 +1,11 @@
 //! Remote write into real stores: each sample that was sent is there once, with its time and value.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener},
-    thread,
-};
+use std::net::SocketAddr;
 
 use observer_tests::{
     clock,
     config::Config,
-    http,
+    exporter, http,
     observer::Agent,
     page::Page,
     privileges::Privileges,
@@ -144,27 +140,11 @@ fn long(kind: Kind) {
     clock::with_patience(std::time::Duration::from_secs(700), || check(kind, 60.0, 600.0));
 }
 
-/// A page with a sample that no Prometheus takes: its time is far ahead. Answers until the test is over.
+/// A page with a sample that no Prometheus takes: its time is far ahead.
 fn page_with_a_bad_sample() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("ports are to be had");
-    let address = listener.local_addr().expect("it is bound");
-    thread::spawn(move || {
-        for (stream, number) in listener.incoming().flatten().zip(1..) {
-            let mut stream = stream;
-            let body = format!("good 1\nbad 1 {}\nlater 1\n", 9_999_999_999_000_i64 + number);
-            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            // The head of the request.
-            if lines.any(|line| line.is_empty()) {
-                // Who asked may be gone.
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-                    body.len()
-                );
-            }
-        }
-    });
-    address
+    exporter::scripted("text/plain", |number| {
+        format!("good 1\nbad 1 {}\nlater 1\n", 9_999_999_999_000 + number).into_bytes()
+    })
 }
 
 /// One sample that Prometheus refuses costs the others nothing, though version 1 takes back the whole request for it.
