@@ -29,6 +29,9 @@ pub(crate) fn document() -> String {
             let names: Vec<String> = table.unsupported.iter().map(|name| format!("`{name}`")).collect();
             let _ = writeln!(out, "\nNot supported, with a warning: {}.", names.join(", "));
         }
+        for (name, why) in table.needless {
+            let _ = writeln!(out, "\n`{name}` of Prometheus has no effect, with a warning: {why}.");
+        }
     }
     out
 }
@@ -57,7 +60,8 @@ mod tests {
     fn rows_are_sentences_and_keys_are_there_once() {
         for table in TABLES {
             let mut seen = HashSet::new();
-            for name in table.keys.iter().map(|key| key.name).chain(table.unsupported.iter().copied()) {
+            let left_out = table.unsupported.iter().chain(table.needless.iter().map(|(name, _)| name));
+            for name in table.keys.iter().map(|key| key.name).chain(left_out.copied()) {
                 assert!(seen.insert(name), "{name} of {} is declared twice", table.title);
             }
             for key in table.keys {

@@ -246,7 +246,8 @@ sections! {
         "max_disk" => max_disk: Size = "1GiB", "The most that waits on disk; beyond it the oldest is dropped. 0 for nothing on disk.";
         "spill_after" => spill_after: Delay = "5s", "How long a request waits in memory before it goes to disk; 0 for all of them at once.";
         "fsync" => fsync: Syncing = "1s", "When the disk has to be sure of what was written: always (before a window counts as queued), never (when the kernel likes), or so often.";
-        unsupported: "capacity", "batch_send_deadline";
+        needless: "capacity" => "what waits is bounded in bytes, by `max_memory` and `max_disk`, not in samples",
+            "batch_send_deadline" => "a window is sent once it is closed, whether or not a request is full; `interval` says how often";
     }
 
     /// What holds for all exports.

@@ -35,6 +35,8 @@ pub(super) struct Table {
     pub(super) idle: &'static [&'static str],
     /// Keys of Prometheus that are left out with a warning.
     pub(super) unsupported: &'static [&'static str],
+    /// Keys of Prometheus for which there is no need here, and why; with a warning too.
+    pub(super) needless: &'static [(&'static str, &'static str)],
 }
 
 /// A value and where it stands.
@@ -84,6 +86,7 @@ macro_rules! sections {
             $($key:literal => $field:ident: $kind:ty = $default:literal, $help:literal;)*
             $(idle: $($idle:literal),+;)?
             $(unsupported: $($other:literal),+;)?
+            $(needless: $($without:literal => $why:literal),+;)?
         }
     )+) => { $(
         $(#[$doc])+
@@ -100,6 +103,7 @@ macro_rules! sections {
                 keys: &[$(Key { name: $key, kind: <$kind as Value<'_>>::kind, default: $default, help: $help },)*],
                 idle: &[$($($idle),+)?],
                 unsupported: &[$($($other),+)?],
+                needless: &[$($(($without, $why)),+)?],
             };
 
             fn place(&self) -> Node<$n> {

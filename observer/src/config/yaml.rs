@@ -155,6 +155,8 @@ impl<'n> Node<'n> {
                 }
             } else if table.unsupported.contains(&name) {
                 warnings.push(key.fault(format!("key `{name}` is not supported yet and has no effect")));
+            } else if let Some((_, why)) = table.needless.iter().find(|(key, _)| *key == name) {
+                warnings.push(key.fault(format!("key `{name}` has no effect: {why}")));
             } else {
                 return Err(key.fault(table.unknown(name)));
             }
@@ -167,7 +169,8 @@ impl Table {
     /// What to say to a key that there is not.
     pub(super) fn unknown(&self, name: &str) -> String {
         let known = || self.keys.iter().map(|key| key.name);
-        let nearest = known().chain(self.unsupported.iter().copied()).min_by_key(|key| distance(name, key));
+        let others = self.unsupported.iter().chain(self.needless.iter().map(|(key, _)| key));
+        let nearest = known().chain(others.copied()).min_by_key(|key| distance(name, key));
         match nearest {
             Some(key) if distance(name, key) <= 1 + name.len().max(key.len()) / 4 => {
                 format!("unknown key `{name}`; did you mean `{key}`?")

@@ -102,8 +102,14 @@ fn what_is_not_supported_is_named() {
     let text =
         "remote_write: [{url: 'http://h/', sigv4: {}, queue_config: {capacity: 1, batch_send_deadline: 5s}}]";
     let problems = read(text).unwrap().1;
-    let named: Vec<_> = problems.iter().map(|problem| problem.message.split('`').nth(1).unwrap()).collect();
-    assert_eq!(named, ["sigv4", "capacity", "batch_send_deadline"]);
+    let said: Vec<_> = problems.iter().map(|problem| &*problem.message).collect();
+    let expected = [
+        "key `sigv4` is not supported yet and has no effect",
+        "key `capacity` has no effect: what waits is bounded in bytes, by `max_memory` and `max_disk`, not in samples",
+        "key `batch_send_deadline` has no effect: a window is sent once it is closed, whether or not a request is full; `interval` says how often",
+    ];
+    assert_eq!(said, expected);
+    fails("queue_config: {capcity: 1}", "did you mean `capacity`?");
 }
 
 #[test]
