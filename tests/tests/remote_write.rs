@@ -140,6 +140,14 @@ fn one_series_that_is_refused_does_not_take_the_others_along() {
     let dropped = page.sum("observer_export_dropped_samples_total", &[("cause", "status_400")]);
     assert!(dropped >= 3.0, "{}", page.text);
     all_there(agent, &receiver, 3);
+    // Once it is known, a window takes three requests: all, the others, and the one by itself.
+    let requests = receiver.requests();
+    let last: Vec<_> = requests[requests.len() - 6..]
+        .iter()
+        .map(|request| (is_bad(request), request.samples() == 1))
+        .collect();
+    let window = [(true, false), (false, false), (true, true)];
+    assert_eq!(last, [window, window].concat());
     let alone =
         receiver.requests().iter().filter(|request| is_bad(request) && request.samples() == 1).count();
     assert!(dropped <= alone as f64, "{dropped} samples are counted as dropped, and {alone} were refused");

@@ -43,6 +43,8 @@ pub(crate) struct Parcel {
     pub(crate) contents: Contents,
     /// How often it was posted before.
     pub(crate) attempt: u32,
+    /// Whether all that is in it was refused alone a short while ago.
+    pub(crate) refused_lately: bool,
 }
 
 /// Counts of what a receiver is to take.
@@ -109,7 +111,7 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// Posts a request once.
     fn post(&self, parcel: &Parcel) -> impl Future<Output = Answer> + Send;
 
-    /// Cuts a request in two whose parts are requests; `None` if it has one series, or cannot be read.
+    /// Cuts a request in two that was refused and whose parts are requests; `None` if it has one series, or cannot be read.
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]>;
 
     /// What the receiver wants the next windows in; `None` as long as nothing speaks against what they are in.

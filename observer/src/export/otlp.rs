@@ -144,6 +144,7 @@ impl Transport for Receiver {
             body: body.into(),
             contents: Contents { samples: samples.into(), histograms: histograms.into(), exemplars: 0 },
             attempt: parcel.attempt,
+            refused_lately: false,
         }))
     }
 }

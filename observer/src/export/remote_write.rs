@@ -1,6 +1,7 @@
 //! Remote write: how an endpoint's windows are encoded, posted, and what its answers mean.
 
 mod judge;
+mod suspects;
 mod zstd;
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -20,6 +21,7 @@ use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
 use self::{
     judge::{Asked, Seen, judge},
+    suspects::Suspects,
     zstd::Zstd,
 };
 use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, code, retry_after};
@@ -54,6 +56,7 @@ pub(crate) struct Receiver {
     /// What the receiver speaks: 0 nobody knows, else the version.
     speaks: AtomicU8,
     zstd: Zstd,
+    suspects: Suspects,
 }
 
 impl Receiver {
@@ -78,6 +81,7 @@ impl Receiver {
             negotiates: config.message == Message::Negotiated,
             retry_429: config.queue.retry_429,
             speaks: AtomicU8::new(0),
+            suspects: Suspects::default(),
         })
     }
 
@@ -173,17 +177,26 @@ impl Transport for Receiver {
     }
 
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
-        let (first, second) = Request::of(parcel.protocol, &parcel.body, BODY_BYTES)?.ok()?.split()?;
-        Some([first, second].map(|Piece { body, samples, histograms, exemplars, .. }| Parcel {
-            protocol: parcel.protocol,
-            body: body.into(),
-            contents: Contents {
-                samples: samples.into(),
-                histograms: histograms.into(),
-                exemplars: exemplars.into(),
-            },
-            attempt: parcel.attempt,
-        }))
+        let request = Request::of(parcel.protocol, &parcel.body, BODY_BYTES)?.ok()?;
+        let part = |piece: Piece, refused_lately| {
+            let Piece { body, samples, histograms, exemplars, .. } = piece;
+            Parcel {
+                protocol: parcel.protocol,
+                body: body.into(),
+                contents: Contents {
+                    samples: samples.into(),
+                    histograms: histograms.into(),
+                    exemplars: exemplars.into(),
+                },
+                attempt: parcel.attempt,
+                refused_lately,
+            }
+        };
+        if let Some((others, known)) = self.suspects.part(&request, clock::monotonic()) {
+            return Some([part(others, false), part(known, true)]);
+        }
+        let (first, second) = request.split()?;
+        Some([first, second].map(|half| part(half, parcel.refused_lately)))
     }
 
     fn wanted(&self) -> Option<Protocol> {

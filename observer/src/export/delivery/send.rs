@@ -139,7 +139,8 @@ impl<T: Transport> Sender<T> {
                 );
                 return Ended { entry, fate: Fate::Done };
             };
-            let parcel = Parcel { protocol, body: entry.body.clone(), contents, attempt };
+            let parcel =
+                Parcel { protocol, body: entry.body.clone(), contents, attempt, refused_lately: false };
             let fate = post(&*transport, parcel, &counters, &status).await;
             Ended { entry, fate }
         }

@@ -77,7 +77,9 @@ async fn post(keys: &str, grpc: bool, says: Says) -> (Answer, Asked) {
     let receiver = Receiver::new(&config.export.otlp[0]).unwrap();
     let contents = Contents { samples: 10, histograms: 2, exemplars: 0 };
     let body = Bytes::from_static(b"a request");
-    let answer = receiver.post(&Parcel { protocol: Protocol::Otlp, body, contents, attempt: 0 }).await;
+    let answer = receiver
+        .post(&Parcel { protocol: Protocol::Otlp, body, contents, attempt: 0, refused_lately: false })
+        .await;
     drop(receiver);
     server.abort();
     let asked = asked.lock().unwrap().take().expect("a request");

@@ -43,9 +43,13 @@ impl Request {
     #[must_use]
     pub fn split(&self) -> Option<(Piece, Piece)> {
         let all = self.messages().count();
-        if all < 2 {
-            return None;
-        }
+        self.part(|index| index < all / 2)
+    }
+
+    /// Two requests, the first with the series that `is_first` takes by their index, in their order. Nothing if one of the two had
+    /// none. What is not a series is in both.
+    #[must_use]
+    pub fn part(&self, mut is_first: impl FnMut(usize) -> bool) -> Option<(Piece, Piece)> {
         let (mut first, mut second) = (Piece::new(Vec::new()), Piece::new(Vec::new()));
         let mut seen = 0;
         let mut fields = Fields::of(&self.raw);
@@ -55,7 +59,7 @@ impl Request {
             before = fields.rest();
             match value {
                 Value::Bytes(series) if field == series_field(self.version) => {
-                    let half = if seen < all / 2 { &mut first } else { &mut second };
+                    let half = if is_first(seen) { &mut first } else { &mut second };
                     half.body.extend_from_slice(bytes);
                     half.count(self.version, series);
                     seen += 1;
@@ -65,6 +69,9 @@ impl Request {
                     second.body.extend_from_slice(bytes);
                 }
             }
+        }
+        if first.series == 0 || second.series == 0 {
+            return None;
         }
         Some((first.compressed(self.compression), second.compressed(self.compression)))
     }
