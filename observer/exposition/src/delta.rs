@@ -17,7 +17,7 @@ use self::{
     layout::{FILL, Layout, NO_SLOT, rule},
     walk::Walked,
 };
-use crate::{Error, Kind, Reason, Sample, cpu, hash::Hash};
+use crate::{Error, Exemplar, Kind, Reason, Sample, cpu, hash::Hash};
 
 /// Where the samples of a body go.
 pub trait Sink {
@@ -29,6 +29,12 @@ pub trait Sink {
     /// The value of a slot in this body; of every kept line exactly once, in the body's order, changed or not.
     /// `timestamp_ms` is in milliseconds since the Unix epoch.
     fn value(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>);
+
+    /// The exemplar of a slot, behind its value, or `None` if it has none any more. Lines without one are not told, nor are most
+    /// of those that have the one they had. A broken body ends all exemplars, and the next tells all it has.
+    fn exemplar(&mut self, slot: u32, exemplar: Option<&Exemplar<'_>>) {
+        let _not_kept = (slot, exemplar);
+    }
 
     /// As [`Self::value`] for several lines at once, one behind the other in the body and none with a timestamp. Unless
     /// the last body was broken, these are the values that were reported for it. Both slices have the same length.
@@ -114,11 +120,17 @@ impl Delta {
         self.gone.clear();
         if u32::try_from(body.len()).is_ok_and(|length| length < u32::MAX) {
             let mut stats = Stats::default();
-            match cpu::walk(self.dialect, &mut self.layout, body, sink, &mut stats) {
-                Walked::All => self.settle(&[], &mut stats),
-                Walked::Until(record) => self.repair(body, record, sink, &mut stats)?,
+            let read = match cpu::walk(self.dialect, &mut self.layout, body, sink, &mut stats) {
+                Walked::All => {
+                    self.settle(&[], &mut stats);
+                    Ok(())
+                }
+                Walked::Until(record) => self.repair(body, record, sink, &mut stats),
+            };
+            if read.is_err() {
+                self.layout.tell_exemplars_again();
             }
-            Ok(stats)
+            read.map(|()| stats)
         } else {
             Err(Error { line: 1, column: 1, reason: Reason::TooLong })
         }

@@ -342,22 +342,37 @@ fn misplaced(sample: &Sample<'_>, line: usize, reason: Reason) -> Error {
 /// A sample line, without what depends on its family.
 pub(crate) fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Sample<'a>, Error> {
     let mut sample = cursor.sample(GRAMMAR)?;
-    let mut timed = false;
-    while cursor.peek().is_some() {
-        cursor.gap(GRAMMAR)?;
-        if cursor.eat(b'#') {
-            sample.exemplar = Some(exemplar(cursor)?);
-            break;
-        }
-        if std::mem::replace(&mut timed, true) {
-            return Err(cursor.fail(Reason::Trailing));
-        }
-        sample.timestamp_ms = Some(cursor.number(number::seconds)?);
-    }
+    (sample.timestamp_ms, sample.exemplar) = behind_value(cursor)?;
     Ok(sample)
 }
 
-fn exemplar<'a>(cursor: &mut Cursor<'a>) -> Result<Exemplar<'a>, Error> {
+/// What a sample line has behind its series: the value, the timestamp and the exemplar.
+pub(crate) fn behind_series<'a>(
+    cursor: &mut Cursor<'a>,
+) -> Result<(f64, Option<i64>, Option<Exemplar<'a>>), Error> {
+    cursor.gap(GRAMMAR)?;
+    let value = cursor.number(number::value)?;
+    let (timestamp_ms, exemplar) = behind_value(cursor)?;
+    Ok((value, timestamp_ms, exemplar))
+}
+
+fn behind_value<'a>(cursor: &mut Cursor<'a>) -> Result<(Option<i64>, Option<Exemplar<'a>>), Error> {
+    let mut timestamp_ms = None;
+    while cursor.peek().is_some() {
+        cursor.gap(GRAMMAR)?;
+        if cursor.eat(b'#') {
+            return Ok((timestamp_ms, Some(exemplar(cursor)?)));
+        }
+        if timestamp_ms.is_some() {
+            return Err(cursor.fail(Reason::Trailing));
+        }
+        timestamp_ms = Some(cursor.number(number::seconds)?);
+    }
+    Ok((timestamp_ms, None))
+}
+
+/// An exemplar, behind its `#`.
+pub(crate) fn exemplar<'a>(cursor: &mut Cursor<'a>) -> Result<Exemplar<'a>, Error> {
     cursor.gap(GRAMMAR)?;
     let start = cursor.at;
     if cursor.peek() != Some(b'{') {

@@ -7,12 +7,12 @@ mod corpus;
 #[path = "support/random.rs"]
 mod random;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bodies::{NODE_0, NODE_1, PROMETHEUS};
 use observer_exposition::{
-    Delta, Dialect, Error, Event, FamilyInfo, Format, Header, Kind, Names, Sample, Sink, Writer, openmetrics,
-    text,
+    Delta, Dialect, Error, Event, Exemplar, FamilyInfo, Format, Header, Kind, Names, Sample, Sink, Writer,
+    openmetrics, text,
 };
 use random::Random;
 
@@ -36,6 +36,9 @@ struct Recorder {
     descriptions: Vec<String>,
     values: Vec<f64>,
     reported: Vec<Reported>,
+    /// The exemplars as they are now, and how many were told.
+    exemplars: BTreeMap<u32, String>,
+    told: usize,
     asked: usize,
     in_bulk: u64,
     /// Whether the last body was sound.
@@ -62,6 +65,15 @@ impl Sink for Recorder {
         self.reported.push((self.descriptions[slot as usize].clone(), value.to_bits(), timestamp_ms));
     }
 
+    fn exemplar(&mut self, slot: u32, exemplar: Option<&Exemplar<'_>>) {
+        assert_eq!(self.reported.last().map(|last| &last.0), Some(&self.descriptions[slot as usize]));
+        self.told += 1;
+        match exemplar {
+            Some(exemplar) => self.exemplars.insert(slot, format!("{exemplar:?}")),
+            None => self.exemplars.remove(&slot),
+        };
+    }
+
     fn unchanged(&mut self, slots: &[u32], values: &[f64]) {
         assert_eq!(slots.len(), values.len());
         self.in_bulk += slots.len() as u64;
@@ -77,6 +89,8 @@ impl Sink for Recorder {
 #[derive(Default)]
 struct Expected {
     reported: Vec<Reported>,
+    /// By description.
+    exemplars: BTreeMap<String, String>,
     samples: u64,
     duplicates: u64,
 }
@@ -136,6 +150,9 @@ fn expected(dialect: Dialect, body: &[u8]) -> Result<Expected, Error> {
                 if !seen.insert(sample.series.to_owned()) {
                     all.duplicates += 1;
                 } else if !is_refused(sample.series) {
+                    if let Some(exemplar) = &sample.exemplar {
+                        all.exemplars.insert(description.clone(), format!("{exemplar:?}"));
+                    }
                     all.reported.push((description, sample.value.to_bits(), sample.timestamp_ms));
                 }
             }
@@ -200,6 +217,7 @@ impl Subject {
             (Err(error), Err(expected)) => {
                 assert_eq!(error, expected, "{}", shown());
                 recorder.was_sound = false;
+                recorder.exemplars.clear();
                 return false;
             }
             (result, expected) => {
@@ -220,7 +238,12 @@ impl Subject {
             assert!(held.remove(slot), "slot {slot} is gone and was not there");
             // A description that comes back gets a new slot.
             recorder.by_description.remove(&recorder.descriptions[*slot as usize]);
+            recorder.exemplars.remove(slot);
         }
+        let kept = recorder.exemplars.iter();
+        let kept =
+            kept.map(|(slot, exemplar)| (recorder.descriptions[*slot as usize].clone(), exemplar.clone()));
+        assert_eq!(kept.collect::<BTreeMap<_, _>>(), expected.exemplars, "{}", shown());
         assert_eq!(*held, present, "{}", shown());
         recorder.was_sound = true;
         true
@@ -284,6 +307,10 @@ const LINES: &[&str] = &[
     "é 1",
     "cpu_seconds_total -1",
     "state{state=\"a\"} 0.5",
+    "bare 1 # {} 1",
+    "# TYPE with counter",
+    "with_total 1 # {t=\"a\"} 1",
+    "with_total{x=\"1\"} 1 5.5 # {t=\"# {\"} 1 7.25",
     "# EOF",
     "carriage 1\r",
 ];
@@ -333,7 +360,10 @@ fn mutate(random: &mut Random, body: &mut Vec<u8>) {
         _ => {
             for _ in 0..random.below(20) {
                 let at = random.below(lines.len());
-                change_value(random, &mut lines[at]);
+                match lines[at].starts_with(b"#") || random.below(4) != 0 {
+                    true => change_value(random, &mut lines[at]),
+                    false => change_exemplar(random, &mut lines[at]),
+                }
             }
         }
     }
@@ -364,6 +394,30 @@ fn change_value(random: &mut Random, line: &mut Vec<u8>) {
     };
     line.extend_from_slice(value.as_bytes());
 }
+
+/// Gives a line another exemplar, or none; its value may change too.
+fn change_exemplar(random: &mut Random, line: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(line).into_owned();
+    let (stem, _) = text.split_once(" # ").unwrap_or((&text, ""));
+    line.truncate(stem.len());
+    if random.below(2) == 0 {
+        change_value(random, line);
+    }
+    if random.below(4) != 0 {
+        let exemplar = EXEMPLARS[random.below(EXEMPLARS.len())];
+        line.extend_from_slice(exemplar.as_bytes());
+    }
+}
+
+/// What may stand behind a counter or a bucket.
+const EXEMPLARS: &[&str] = &[
+    " # {} 1",
+    " # {t=\"a\"} 1",
+    " # {t=\"b\"} 1 1700000000.5",
+    " # {t=\"# {} 1\"} 1",
+    " # {t=\"\\\"# {t=\\\"a\"} 1",
+    " # {t=\"a\"} broken",
+];
 
 /// Reads a body again and again, each time with something done to it.
 fn campaign(dialect: Dialect, bodies: &[&str], rounds: usize, seed: u64) -> usize {
@@ -420,6 +474,54 @@ fn changed_real_bodies_in_openmetrics() {
     check(Dialect::OpenMetrics, &bodies.each_ref().map(String::as_str), 300, 3);
     let short = [NODE_0, NODE_1, PROMETHEUS].map(|body| to_openmetrics(&start(body, 60)));
     check(Dialect::OpenMetrics, &short.each_ref().map(String::as_str), 3_000, 4);
+}
+
+/// Every counter and bucket of a body with an exemplar.
+fn with_exemplars(body: &str) -> String {
+    let mut kind = "";
+    let line = |line: &'_ str| {
+        kind = match line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            Some((_, "counter")) => "_total",
+            Some((_, "histogram")) => "_bucket",
+            Some(_) => "",
+            None => kind,
+        };
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        match !kind.is_empty() && name.ends_with(kind) {
+            true => format!("{line} # {{trace_id=\"{}\"}} 0.5 1700000000\n", line.len()),
+            false => format!("{line}\n"),
+        }
+    };
+    body.lines().map(line).collect()
+}
+
+#[test]
+fn changed_exemplars() {
+    const BODY: &str = "# TYPE a counter\na_total 1\na_total{x=\"1\"} 2\n# TYPE h histogram\n\
+        h_bucket{le=\"1.0\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_count 2\nh_sum 3\n# TYPE b counter\nb_total 3\n# EOF\n";
+    let real = [NODE_0, PROMETHEUS].map(|body| with_exemplars(&to_openmetrics(&start(body, 80))));
+    check(Dialect::OpenMetrics, &[BODY, &with_exemplars(BODY), &real[0], &real[1]], 8_000, 8);
+}
+
+#[test]
+fn an_exemplar_that_stays_is_not_told_again() {
+    let mut subject = Subject::new(Dialect::OpenMetrics);
+    let body = with_exemplars("# TYPE a counter\na_total 1\na_total{x=\"1\"} 2\nb 5\n# EOF\n");
+    let mut told = |body: &str| {
+        let before = subject.recorder.told;
+        subject.read(body.as_bytes());
+        subject.recorder.told - before
+    };
+    assert_eq!(told(&body), 2);
+    assert_eq!(told(&body), 0);
+    let grown = body.replace("_total 1", "_total 7");
+    assert_eq!(told(&grown), 0);
+    assert_eq!(told(&grown.replacen(" 0.5", " 1.5", 1)), 1);
+    assert_eq!(told(&grown.replacen(" # {trace_id=\"9\"} 0.5 1700000000", "", 1)), 1);
+    // A broken body ends them all.
+    assert_eq!(told(&grown.replace("b 5", "b x")), 1);
+    assert_eq!(told(&grown), 2);
+    assert_eq!(told(&grown), 0);
 }
 
 #[test]

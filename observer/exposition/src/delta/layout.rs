@@ -53,6 +53,8 @@ pub(super) mod rule {
     pub(in crate::delta) const DUPLICATE: u8 = 1 << 4;
     /// It is not kept.
     pub(in crate::delta) const REFUSED: u8 = 1 << 5;
+    /// It had an exemplar when last seen.
+    pub(in crate::delta) const EXEMPLIFIED: u8 = 1 << 6;
     /// It is not a plain value for a slot.
     pub(in crate::delta) const SPECIAL: u8 = TIMED | DUPLICATE | REFUSED;
 }

@@ -127,6 +127,11 @@ impl Repair<'_> {
                 stats.repaired += 1;
                 if let Some(slot) = record.slot {
                     sink.value(slot, sample.value, sample.timestamp_ms);
+                    let had =
+                        matches!(known, Known::Old(old) if self.old.rules[old] & rule::EXEMPLIFIED != 0);
+                    if had || sample.exemplar.is_some() {
+                        sink.exemplar(slot, sample.exemplar.as_ref());
+                    }
                 }
             }
             self.new.push(&record);
@@ -198,13 +203,15 @@ impl Repair<'_> {
 /// The record of a sample whose line ends before `end`, without what is to be found out.
 pub(super) fn record(body: &[u8], sample: &Sample<'_>, end: usize) -> Record {
     let series = sample.series.as_bytes();
+    let timed = if sample.timestamp_ms.is_some() { rule::TIMED } else { 0 };
+    let exemplified = if sample.exemplar.is_some() { rule::EXEMPLIFIED } else { 0 };
     Record {
         // A line feed is added behind the last line.
         end: if body[end - 1] == b'\n' { end } else { end + 1 },
         tail: series.as_ptr().addr() - body.as_ptr().addr() + series.len(),
         slot: None,
         value: sample.value,
-        rule: if sample.timestamp_ms.is_some() { rule::TIMED } else { 0 },
+        rule: timed | exemplified,
         hash: 0,
         family: 0,
     }

@@ -173,8 +173,8 @@ impl<'o> Repair<'o> {
         }
         let line = Line { body, at, tail: at + tail - start, rule: old.rules[record] };
         let unchanged = rest.starts_with(&old.text[tail..end]);
-        let Tail { value, timestamp_ms, length } = if unchanged && line.rule & rule::TIMED == 0 {
-            Tail { value: old.values[record], timestamp_ms: None, length: end - tail }
+        let Tail { value, timestamp_ms, length, .. } = if unchanged && line.rule & rule::TIMED == 0 {
+            Tail { value: old.values[record], timestamp_ms: None, exemplar: None, length: end - tail }
         } else {
             line.read(Dialect::Text)?
         };

@@ -144,7 +144,8 @@ fn openmetrics_keeps_to_the_types() {
     refuses("} 1\n# EOF", "} 1 # {} 1\n# EOF", Reason::Exemplar);
     refuses("# EOF\n", "", Reason::NoEof);
     refuses("# EOF\n", "# EOF\n\n", Reason::AfterEof);
-    assert_eq!(delta.decode(body.as_bytes(), &mut log).unwrap().unchanged, 2);
+    // A line with an exemplar is told again behind a broken body.
+    assert_eq!(delta.decode(body.as_bytes(), &mut log).unwrap().unchanged, 1);
 }
 
 #[test]

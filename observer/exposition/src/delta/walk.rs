@@ -7,7 +7,7 @@ use super::{
     common::common,
     layout::{FILL, Layout, NO_SLOT, rule},
 };
-use crate::{Sample, bytes, number, openmetrics, scan::Cursor, text};
+use crate::{Exemplar, Sample, bytes, number, openmetrics, scan::Cursor, text};
 
 /// How far a body is as it was.
 pub(crate) enum Walked {
@@ -54,10 +54,12 @@ pub(crate) fn walk<S: Sink>(
             return Walked::Until(record);
         }
         let line = Line { body, at, tail: at + (tail - from), rule: layout.rules[record] };
-        let Some(Tail { value, timestamp_ms, length }) = line.read(dialect) else {
+        let Some(Tail { value, timestamp_ms, exemplar, length }) = line.read(dialect) else {
             return Walked::Until(record);
         };
         let end = layout.ends[record] as usize;
+        let is_other = (exemplar.is_some() || line.rule & rule::EXEMPLIFIED != 0)
+            && layout.exemplify(record, &line, exemplar.is_some(), length);
         replace(&mut layout.text[tail..end], &body[line.tail..line.tail + length]);
         layout.values[record] = value;
         if timestamp_ms.is_some() != (line.rule & rule::TIMED != 0) {
@@ -67,6 +69,9 @@ pub(crate) fn walk<S: Sink>(
         let slot = layout.slots[record];
         if slot != NO_SLOT {
             sink.value(slot, value, timestamp_ms);
+            if is_other {
+                sink.exemplar(slot, exemplar.as_ref());
+            }
         }
         at = line.tail + length;
         from = end;
@@ -134,59 +139,74 @@ pub(super) struct Line<'b> {
 }
 
 /// The part of a line behind its series.
-pub(super) struct Tail {
+pub(super) struct Tail<'b> {
     pub(super) value: f64,
     pub(super) timestamp_ms: Option<i64>,
+    pub(super) exemplar: Option<Exemplar<'b>>,
     /// In bytes, with the line feed if there is one.
     pub(super) length: usize,
 }
 
-impl Line<'_> {
+impl<'b> Line<'b> {
     /// Reads the value. Nothing if the line is another, whose series only starts like this one, or is broken: the full
     /// parser will tell.
     #[inline(always)]
-    pub(super) fn read(&self, dialect: Dialect) -> Option<Tail> {
+    pub(super) fn read(&self, dialect: Dialect) -> Option<Tail<'b>> {
         if let [b' ', rest @ ..] = &self.body[self.tail..]
             && let Some((value, length)) = number::leading(rest)
             && allowed(self.rule, value)
         {
             let end = rest.get(length);
             if end == Some(&b'\n') {
-                return Some(Tail { value, timestamp_ms: None, length: length + 2 });
+                return Some(Tail { value, timestamp_ms: None, exemplar: None, length: length + 2 });
             }
             if end == Some(&b' ')
                 && dialect == Dialect::Text
                 && let Some((millis, more)) = number::leading_millis(&rest[length + 1..])
                 && rest.get(length + 1 + more) == Some(&b'\n')
             {
-                return Some(Tail { value, timestamp_ms: Some(millis), length: length + more + 3 });
+                let length = length + more + 3;
+                return Some(Tail { value, timestamp_ms: Some(millis), exemplar: None, length });
             }
         }
-        self.read_slowly(dialect)
+        match dialect {
+            Dialect::Text => self.read_slowly(),
+            Dialect::OpenMetrics => self.read_all(),
+        }
     }
 
-    /// [`Self::read`] for any line.
+    /// [`Self::read`] for any line of the text format.
     #[inline(never)]
-    fn read_slowly(&self, dialect: Dialect) -> Option<Tail> {
+    fn read_slowly(&self) -> Option<Tail<'b>> {
         let before = &self.body[self.at..self.tail];
         let start = self.at + bytes::rfind(before, b'\n').map_or(0, |at| at + 1);
-        let rest = &self.body[self.tail..];
-        let (end, length) = match bytes::find(rest, b'\n') {
-            Some(at) => (self.tail + at, at + 1),
-            None => (self.body.len(), rest.len()),
-        };
+        let (end, length) = self.end();
         let line = std::str::from_utf8(&self.body[start..end]).ok()?;
         let mut cursor = Cursor { line, at: 0, number: 0 };
-        let sample = match dialect {
-            Dialect::Text => {
-                cursor.skip_blanks();
-                text::sample(cursor).ok()?
-            }
-            Dialect::OpenMetrics => openmetrics::sample(&mut cursor).ok()?,
-        };
-        let Sample { series, value, timestamp_ms, exemplar, .. } = sample;
+        cursor.skip_blanks();
+        let Sample { series, value, timestamp_ms, .. } = text::sample(cursor).ok()?;
+        let fits = allowed(self.rule, value) && line[..self.tail - start].ends_with(series);
+        fits.then_some(Tail { value, timestamp_ms, exemplar: None, length })
+    }
+
+    /// [`Self::read`] for any line of OpenMetrics, where a series ends before a blank and nowhere else.
+    #[inline(never)]
+    fn read_all(&self) -> Option<Tail<'b>> {
+        let (end, length) = self.end();
+        let line = std::str::from_utf8(&self.body[self.tail..end]).ok()?;
+        let mut cursor = Cursor { line, at: 0, number: 0 };
+        let (value, timestamp_ms, exemplar) = openmetrics::behind_series(&mut cursor).ok()?;
         let fits = allowed(self.rule, value) && (exemplar.is_none() || self.rule & rule::EXEMPLAR != 0);
-        (line[..self.tail - start].ends_with(series) && fits).then_some(Tail { value, timestamp_ms, length })
+        fits.then_some(Tail { value, timestamp_ms, exemplar, length })
+    }
+
+    /// Where the line ends, without its line feed, and the length of the part behind the series with it.
+    fn end(&self) -> (usize, usize) {
+        let rest = &self.body[self.tail..];
+        match bytes::find(rest, b'\n') {
+            Some(at) => (self.tail + at, at + 1),
+            None => (self.body.len(), rest.len()),
+        }
     }
 }
 
@@ -202,6 +222,28 @@ const fn allowed(rule: u8, value: f64) -> bool {
 }
 
 impl Layout {
+    /// Notes whether a line has an exemplar, before its text is replaced. False if it has the one of before.
+    #[inline(never)]
+    fn exemplify(&mut self, record: usize, line: &Line<'_>, has_exemplar: bool, length: usize) -> bool {
+        let had = line.rule & rule::EXEMPLIFIED != 0;
+        if had != has_exemplar {
+            self.rules[record] ^= rule::EXEMPLIFIED;
+            return true;
+        }
+        let (old, new) = (&self.text[self.tails[record] as usize..self.ends[record] as usize], line.tail);
+        let new = &line.body[new..new + length];
+        // An exemplar is the only part with braces, and within quotes nothing ends as one does. So the same end is the same exemplar.
+        let start = bytes::find(new, b'#').unwrap_or(0);
+        !(new.ends_with(b"\n") && old.ends_with(&new[start..]))
+    }
+
+    /// Has the next body tell the exemplars it has, also those of lines that are as they were.
+    pub(super) fn tell_exemplars_again(&mut self) {
+        for record in (0..self.records()).filter(|record| self.rules[*record] & rule::EXEMPLIFIED != 0) {
+            self.text[self.tails[record] as usize..self.ends[record] as usize].fill(FILL);
+        }
+    }
+
     /// The timestamp of a record that has one and is as it was.
     fn timestamp_ms(&self, dialect: Dialect, record: usize) -> Option<i64> {
         let rule = self.rules[record];
