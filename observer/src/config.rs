@@ -101,6 +101,8 @@ pub(crate) struct Limits {
     pub(crate) series: usize,
     /// The most series of a target.
     pub(crate) series_per_target: usize,
+    /// The most exemplars.
+    pub(crate) exemplars: usize,
     /// The memory for scraped series, in bytes; see [`Self::arena`].
     pub(crate) arena_bytes: Option<usize>,
     /// How many buffers for bodies are kept.
@@ -119,6 +121,7 @@ impl Default for Limits {
             targets: 100_000,
             series: 4_000_000,
             series_per_target: 200_000,
+            exemplars: 10_000,
             arena_bytes: None,
             body_buffers: 16,
             body_buffer_bytes: 8 << 20,
@@ -310,6 +313,7 @@ impl Limits {
             targets,
             series,
             series_per_target,
+            exemplars,
             arena_bytes,
             body_buffers,
             body_buffer_bytes,
@@ -321,6 +325,7 @@ impl Limits {
             (&mut limits.targets, targets),
             (&mut limits.series, series),
             (&mut limits.series_per_target, series_per_target),
+            (&mut limits.exemplars, exemplars),
             (&mut limits.body_buffers, body_buffers),
             (&mut limits.windows, windows),
         ] {

@@ -92,7 +92,8 @@ struct Counters {
     over_budget: Counter,
     over_memory: Counter,
     too_long: Counter,
-    exemplars: Counter,
+    /// Those not kept: over the limit, with labels too long, without a time.
+    exemplars: [Counter; 3],
     telemetry: Arc<Telemetry>,
 }
 
@@ -113,7 +114,8 @@ impl Counters {
             over_budget: refused("series_limit"),
             over_memory: refused("memory_limit"),
             too_long: refused("labels_too_long"),
-            exemplars: telemetry.scrape_exemplars_dropped.clone(),
+            exemplars: ["limit", "labels_too_long", "no_timestamp"]
+                .map(|cause| telemetry.scrape_exemplars_dropped.with([cause])),
             telemetry: Arc::clone(telemetry),
         }
     }
@@ -151,7 +153,10 @@ impl Scraper {
             targets: Mutex::default(),
             discovered: discovery.targets(),
             counters: Arc::new(Counters::new(telemetry)),
-            budget: Arc::new(Budget::new(limits.series, limits.series_per_target, limits.arena())),
+            budget: Arc::new(
+                Budget::new(limits.series, limits.series_per_target, limits.arena())
+                    .with_exemplars(limits.exemplars),
+            ),
             buffers: Arc::new(Buffers::new(limits.body_buffers, limits.body_buffer_bytes, telemetry)),
             connectors: Connectors::default(),
         });
@@ -207,6 +212,11 @@ impl Scraper {
     /// Series there are, and series there may be.
     pub(crate) fn series(&self) -> (usize, usize) {
         self.live.budget.used_of()
+    }
+
+    /// Exemplars there are, and exemplars there may be.
+    pub(crate) fn exemplars(&self) -> (usize, usize) {
+        self.live.budget.exemplars_of()
     }
 
     /// Heap memory of all targets' series and readers after their last scrapes, and how much may be reserved, in bytes.

@@ -299,11 +299,17 @@ impl Shard {
             pool_in_use,
             series,
             series_limit,
+            exemplars,
+            exemplars_limit,
             ..
         } = &*self.telemetry;
-        let (used, limit) = self.scraper.series();
-        set_count(series, used);
-        set_count(series_limit, limit);
+        for ((held, limit), (used, of)) in [
+            ((series, series_limit), self.scraper.series()),
+            ((exemplars, exemplars_limit), self.scraper.exemplars()),
+        ] {
+            set_count(held, used);
+            set_count(limit, of);
+        }
         let blocks =
             [&self.node_block, &self.own_block].into_iter().chain(self.capture.iter().map(|c| &c.block));
         let (own_used, own_reserved) = blocks.map(Block::memory).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));

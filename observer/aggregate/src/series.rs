@@ -4,6 +4,7 @@
 //! series comes or goes. What it is worth stands in a plain array beside it, by slot. A slot keeps its number as long as its
 //! series lives, so whoever fills it finds it without looking anything up.
 
+mod exemplars;
 mod heads;
 mod pages;
 mod read;
@@ -19,6 +20,7 @@ use std::{
 };
 
 use crate::{
+    exemplars::Exemplars,
     family::{Family, Kind, Sample, Suffix},
     native::Native,
 };
@@ -250,6 +252,12 @@ impl Block {
         self.store.natives().iter().map(|(slot, native)| (*slot, native))
     }
 
+    /// The exemplars.
+    #[must_use]
+    pub fn exemplars(&self) -> &Exemplars {
+        self.store.exemplars()
+    }
+
     /// Whether a series of the family of that name has a value.
     #[must_use]
     pub fn shows(&self, name: &str) -> bool {
@@ -279,7 +287,8 @@ impl Block {
         let text: usize = self.layout.chunks.iter().map(|chunk| chunk.len()).sum();
         let times = size_of_val(self.times());
         let natives: usize = self.natives().map(|(_, native)| native.memory_bytes()).sum();
-        let used = fixed(order.len()) + text - self.dead.min(text) + times + natives;
+        let exemplars = self.exemplars().memory_bytes();
+        let used = fixed(order.len()) + text - self.dead.min(text) + times + natives + exemplars;
         let reserved = series.memory_bytes()
             + order.capacity() * size_of::<u32>()
             + heads.capacity() * size_of::<Arc<Head>>()
@@ -376,6 +385,7 @@ impl Block {
         }
         let end = self.end_of(slot);
         self.set_at(slot, end, None);
+        self.end_exemplars(slot);
     }
 
     /// Whether series whose samples have times of their own end with a mark. Otherwise they just are no more: who tells when

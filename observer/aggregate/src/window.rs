@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    exemplars::Exemplars,
     native::Native,
     series::{ABSENT, Block, Layout, Values},
 };
@@ -68,6 +69,8 @@ struct Part {
     fresh: bool,
 }
 
+static NO_EXEMPLARS: Exemplars = Exemplars::new();
+
 /// One block in a window.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'w> {
@@ -83,6 +86,8 @@ pub struct View<'w> {
     pub times: &'w [i64],
     /// Its native histograms by slot, slots rising. What one was worth when its series ended stays here: the value decides.
     pub natives: &'w [(u32, Native)],
+    /// Its exemplars. A target that is down keeps them, so the value decides here too.
+    pub exemplars: &'w Exemplars,
     /// Whether the values came in this window; otherwise they are those of an earlier one.
     pub fresh: bool,
 }
@@ -152,6 +157,7 @@ impl Window {
             },
             times: shared.map_or(&[], |shared| &shared.times),
             natives: shared.map_or(&[], Values::natives),
+            exemplars: shared.map_or(&NO_EXEMPLARS, |shared| &shared.exemplars),
             fresh: *fresh,
         }
     }

@@ -300,6 +300,7 @@ sections! {
         "dropped_targets" => dropped_targets: usize = "1000", "How many targets that relabelling dropped are kept for `/api/v1/targets`, a job.";
         "series" => series: usize = "4000000", "The most scraped series; those beyond it are refused, and counted; `--series`.";
         "series_per_target" => series_per_target: usize = "200000", "The most series of a target; those beyond it are refused, and counted.";
+        "exemplars" => exemplars: usize = "10000", "The most exemplars of scraped series that are kept, over all targets: one of each counter and bucket, several of a native histogram. Those beyond it are not taken, and counted; 0 for none at all.";
         "arena_bytes" => arena_bytes: Size = "", "The most memory for scraped series, their values and what is known of bodies; series beyond it are refused, and counted. Half of the memory of the machine or of the agent's cgroup if nothing is said; `--arena-bytes`.";
         "windows" => windows: usize = "3", "Windows that go round, 2 to 64: one is filled, the others can be read; `--windows`.";
         "page_bytes" => page_bytes: Size = "256MiB", "The memory for pages of `/metrics` that are being read; a request beyond it gets status 503.";

@@ -61,7 +61,10 @@ rows! { AGENT_ROWS:
     BODY_BUFFER_FREE_BYTES = Gauge "observer_body_buffer_free_bytes", [], "Memory that kept buffers have.";
     BODY_BUFFER_MISSES = Counter "observer_body_buffer_misses", [], "Bodies for which no kept buffer was free: new memory was taken.";
     SCRAPE_SAMPLES = Counter "observer_scrape_samples", [], "Samples taken from exporters.";
-    SCRAPE_EXEMPLARS_DROPPED = Counter "observer_scrape_exemplars_dropped", [], "Exemplars of protobuf bodies, none of which is kept. Those of OpenMetrics are passed over without being counted.";
+    EXEMPLARS = Gauge "observer_exemplars", [], "Exemplars of scraped series that are held.";
+    EXEMPLARS_LIMIT = Gauge "observer_exemplars_limit", [], "How many there may be; more are not taken.";
+    SCRAPE_EXEMPLARS_DROPPED = Counter "observer_scrape_exemplars_dropped", ["cause"],
+        "Exemplars of scraped series that are not taken, by cause: limit (there are as many as there may be), labels_too_long (over 128 characters, in protobuf; in OpenMetrics the body is malformed then), no_timestamp (of a native histogram).";
     SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), memory_limit (of all series), labels_too_long (64 KiB for all labels of a series); the last three are told when the series comes or is looked at again, not every second.";
     PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],
         "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type), native (a native histogram without a classic form, on a page of text).";

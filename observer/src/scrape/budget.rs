@@ -13,6 +13,8 @@ pub(crate) struct Budget {
     series: AtomicUsize,
     used: AtomicUsize,
     reserved: AtomicUsize,
+    exemplars_limit: usize,
+    exemplars: AtomicUsize,
     /// Which families they show.
     pub(super) shown: Shown,
 }
@@ -38,8 +40,13 @@ pub(crate) struct Memory {
 impl Budget {
     /// Limits in series, of all targets and of each, and in bytes.
     pub(crate) fn new(limit: usize, per_target: usize, bytes_limit: usize) -> Self {
-        let (series, used, reserved) = Default::default();
-        Self { limit, per_target, bytes_limit, series, used, reserved, shown: Shown::default() }
+        let (series, used, reserved, exemplars_limit, exemplars, shown) = Default::default();
+        Self { limit, per_target, bytes_limit, series, used, reserved, exemplars_limit, exemplars, shown }
+    }
+
+    /// As it is, with so many exemplars of all targets; without this there are none.
+    pub(crate) fn with_exemplars(self, limit: usize) -> Self {
+        Self { exemplars_limit: limit, ..self }
     }
 
     /// Takes room for one more series of a target that holds so many, and for so many bytes, which count until
@@ -70,6 +77,27 @@ impl Budget {
     /// Gives room for series back. Their memory is told by [`Self::account`].
     pub(super) fn release(&self, series: usize) {
         self.series.fetch_sub(series, Relaxed);
+    }
+
+    /// Whether exemplars are kept at all.
+    pub(super) fn keeps_exemplars(&self) -> bool {
+        self.exemplars_limit > 0
+    }
+
+    /// Takes room for one more exemplar. False if there is none.
+    pub(super) fn take_exemplar(&self) -> bool {
+        let more = |n: usize| (n < self.exemplars_limit).then_some(n + 1);
+        self.exemplars.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    /// Gives room for exemplars back.
+    pub(super) fn release_exemplars(&self, exemplars: usize) {
+        self.exemplars.fetch_sub(exemplars, Relaxed);
+    }
+
+    /// Exemplars there are, and exemplars there may be.
+    pub(crate) fn exemplars_of(&self) -> (usize, usize) {
+        (self.exemplars.load(Relaxed), self.exemplars_limit)
     }
 
     /// A target has other memory than before.
@@ -110,5 +138,16 @@ mod tests {
         budget.release(1);
         assert!(budget.has_room(1) && !budget.has_room(2));
         assert_eq!(budget.used_of(), (1, 2));
+    }
+
+    #[test]
+    fn exemplars_have_a_limit_of_their_own() {
+        let budget = Budget::new(1, 1, 1);
+        assert!(!budget.keeps_exemplars() && !budget.take_exemplar());
+        let budget = budget.with_exemplars(2);
+        assert!(budget.keeps_exemplars() && budget.take_exemplar() && budget.take_exemplar());
+        assert!(!budget.take_exemplar());
+        budget.release_exemplars(1);
+        assert_eq!(budget.exemplars_of(), (1, 2));
     }
 }

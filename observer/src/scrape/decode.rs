@@ -1,5 +1,6 @@
 //! From a body to the target's block.
 
+mod exemplars;
 mod protobuf;
 
 use std::{
@@ -13,9 +14,10 @@ use observer_aggregate::{
     series::{Block, Head},
 };
 use observer_exposition::{
-    self as exposition, Delta, FamilyInfo, Kind, Labels, Sample, Sink, Stats, unescape,
+    self as exposition, Delta, Exemplar, FamilyInfo, Kind, Labels, Sample, Sink, Stats, unescape,
 };
 
+pub(super) use self::exemplars::Untaken;
 use super::{
     budget::{Budget, Memory, Refused},
     labels::{self, TargetLabels},
@@ -80,6 +82,8 @@ struct Keeper {
     refused: usize,
     /// What the budget knows of this target's memory.
     memory: Memory,
+    /// What the budget knows of its exemplars.
+    exemplars: usize,
     mask: Mask,
     /// With rules, different lines may become one series: the slots, by what they are.
     made: HashMap<u64, u32>,
@@ -105,7 +109,7 @@ pub(super) struct Counts {
     /// Series whose labels are longer than any may have.
     pub(super) too_long: usize,
     /// Exemplars that are not kept.
-    pub(super) exemplars: usize,
+    pub(super) exemplars: Untaken,
 }
 
 /// Why a body is refused.
@@ -136,6 +140,7 @@ impl Core {
             held: 0,
             refused: 0,
             memory: Memory::default(),
+            exemplars: 0,
             mask: Mask::default(),
             made: HashMap::new(),
             set: LabelSet::default(),
@@ -194,7 +199,13 @@ impl Core {
                 }
                 Ok(counts)
             }
-            Err(error) => Err((error, Counts { scraped: counts.kept, ..counts })),
+            Err(error) => {
+                if matches!(error, DecodeError::Parse(_)) {
+                    // The reader tells all of them again.
+                    block.clear_exemplars();
+                }
+                Err((error, Counts { scraped: counts.kept, ..counts }))
+            }
         }
     }
 
@@ -232,9 +243,11 @@ impl Core {
     /// Tells the budget what the target has and shows by now.
     fn account(&mut self) {
         let (used, reserved) = self.memory();
-        let Keeper { budget, memory, mask, .. } = &mut self.keeper;
+        let Keeper { budget, memory, exemplars, mask, .. } = &mut self.keeper;
         let now = Memory { used, reserved };
         budget.account(std::mem::replace(memory, now), now);
+        let now = self.block.exemplars().len();
+        budget.release_exemplars(std::mem::replace(exemplars, now).saturating_sub(now));
         if self.changes != self.block.changes() {
             self.changes = self.block.changes();
             let now = Mask::of(&self.block);
@@ -343,6 +356,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         self.release(self.held);
         self.budget.account(self.memory, Memory::default());
+        self.budget.release_exemplars(self.exemplars);
         self.budget.shown.change(self.mask, Mask::default());
     }
 }
@@ -527,6 +541,15 @@ impl Sink for Fill<'_> {
     #[inline]
     fn value(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
         self.put(slot, value, timestamp_ms);
+    }
+
+    fn exemplar(&mut self, slot: u32, exemplar: Option<&Exemplar<'_>>) {
+        match exemplar {
+            Some(Exemplar { labels, value, timestamp_ms }) if self.keeper.budget.keeps_exemplars() => {
+                self.put_exemplar(slot, labels.block(), *value, *timestamp_ms);
+            }
+            _ => self.block.end_exemplars(slot),
+        }
     }
 
     #[inline]

@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Counters,
     budget::Budget,
-    decode::{Core, Counts, DecodeError},
+    decode::{Core, Counts, DecodeError, Untaken},
     http::{Body, Buffers, Client, HttpError},
     nanos,
     synthetic::Report,
@@ -226,7 +226,11 @@ impl Worker {
         self.counters.over_budget.inc_by(over_budget as u64);
         self.counters.over_memory.inc_by(over_memory as u64);
         self.counters.too_long.inc_by(too_long as u64);
-        self.counters.exemplars.inc_by(exemplars as u64);
+        let Untaken { over_limit, too_long: too_long_exemplars, untimed } = exemplars;
+        for (counter, count) in self.counters.exemplars.iter().zip([over_limit, too_long_exemplars, untimed])
+        {
+            counter.inc_by(count as u64);
+        }
         self.counters.body_bytes.inc_by(self.body.len() as u64);
         Report { scraped, kept, added, body_bytes: self.body.len() as f64, ..report }
     }

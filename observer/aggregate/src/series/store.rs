@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, mem, sync::Arc};
 
 use super::NO_TIME;
-use crate::native::Native;
+use crate::{exemplars::Exemplars, native::Native};
 
 /// Values as a window has them. Immutable as long as one does.
 #[derive(Debug, Default)]
@@ -15,6 +15,7 @@ pub(crate) struct Values {
     /// By slot, rising. What lies behind `native` is memory to be used again.
     natives: Vec<(u32, Native)>,
     native: usize,
+    pub(crate) exemplars: Exemplars,
 }
 
 /// What is written, and what was handed out.
@@ -27,6 +28,7 @@ pub(super) struct Store {
     own: Values,
     /// Of the slots whose suffix is [`crate::family::Suffix::Native`].
     natives: BTreeMap<u32, Native>,
+    exemplars: Exemplars,
     shared: Arc<Values>,
     /// Nothing was written since `shared` was handed out.
     is_shared: bool,
@@ -53,10 +55,11 @@ impl Values {
     }
 
     fn memory_bytes(&self) -> usize {
-        let Self { values, times, natives, native: _ } = self;
+        let Self { values, times, natives, native: _, exemplars } = self;
         values.capacity() * size_of::<f64>()
             + times.capacity() * size_of::<i64>()
             + natives.iter().map(|(_, native)| native.memory_bytes()).sum::<usize>()
+            + exemplars.memory_bytes()
     }
 }
 
@@ -104,6 +107,17 @@ impl Store {
         self.natives.remove(&slot);
     }
 
+    pub(super) fn exemplars(&self) -> &Exemplars {
+        &self.exemplars
+    }
+
+    /// The exemplars, to be written.
+    pub(super) fn write_exemplars(&mut self) -> &mut Exemplars {
+        // What was handed out is not what is now.
+        self.write();
+        &mut self.exemplars
+    }
+
     #[cold]
     fn catch_up(&mut self) {
         let Values { values, times, .. } = &mut self.own;
@@ -130,6 +144,7 @@ impl Store {
                 mem::swap(&mut free.values, &mut self.own.values);
                 mem::swap(&mut free.times, &mut self.own.times);
                 free.take_natives(&self.natives);
+                free.exemplars.copy(&self.exemplars);
             }
             self.before.push(mem::replace(&mut self.shared, next));
             self.is_shared = true;
@@ -139,9 +154,10 @@ impl Store {
 
     /// Bytes reserved, for values that windows have too.
     pub(super) fn memory_bytes(&self) -> usize {
-        let Self { own, natives, shared, is_shared: _, before } = self;
+        let Self { own, natives, exemplars, shared, is_shared: _, before } = self;
         let handed_out: usize = before.iter().chain([shared]).map(|values| values.memory_bytes()).sum();
-        own.memory_bytes() + handed_out + natives.values().map(Native::memory_bytes).sum::<usize>()
+        let natives: usize = natives.values().map(Native::memory_bytes).sum();
+        own.memory_bytes() + handed_out + natives + exemplars.memory_bytes()
     }
 }
 

@@ -207,3 +207,31 @@ fn text_that_windows_were_reading_is_put_together_again() {
     let labels: Vec<&str> = block.layout().order().iter().map(|slot| block.layout().labels(*slot)).collect();
     assert_eq!(labels, (0..500).map(|nth| format!("n=\"{nth}\"")).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_window_has_the_exemplars_of_its_time() {
+    let (mut block, mut pool) = (Block::default(), Pool::new(3));
+    let family = block.family("m", Kind::Counter, "", "");
+    let slot = block.add(family, Suffix::Total, "").expect("a slot");
+    let mut close = |block: &mut Block| {
+        pool.close(|window| {
+            window.begin(0, true);
+            window.take(Source::Scrape, block);
+        })
+        .expect("one is free")
+    };
+    let of = |window: &Window| {
+        let exemplars = window.views().next().expect("one block").exemplars;
+        exemplars.of(slot).iter().map(|of| (exemplars.labels(of).to_owned(), of.value)).collect::<Vec<_>>()
+    };
+    block.set_exemplar(slot, "t=\"a\"", 1.0, None);
+    let first = close(&mut block);
+    block.set_exemplar(slot, "t=\"b\"", 2.0, None);
+    let second = close(&mut block);
+    assert!(block.has_exemplar(slot));
+    block.remove(slot);
+    assert!(!block.has_exemplar(slot));
+    assert_eq!((of(&first), of(&second)), (vec![("t=\"a\"".into(), 1.0)], vec![("t=\"b\"".into(), 2.0)]));
+    drop(first);
+    assert_eq!(of(&close(&mut block)), []);
+}

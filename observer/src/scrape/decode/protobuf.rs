@@ -13,16 +13,18 @@ use observer_aggregate::{
 };
 use observer_exposition::{
     self as exposition, FamilyInfo, Kind, Labels, escape, is_legacy_label,
-    protobuf::{self, Buckets, Family, Histogram, Metric, Summary, Value},
+    protobuf::{self, Buckets, Exemplar, Family, Histogram, Metric, Summary, Value},
 };
 
-use super::{DecodeError, Fill, Read};
+use super::{DecodeError, Fill, Read, exemplars::EXEMPLAR_CHARS};
 
 /// Reads the bodies of one target: a sample that stands where it stood before is not looked at again.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     lines: Vec<Line>,
     gone: Vec<u32>,
+    /// Memory for label blocks.
+    block: String,
 }
 
 /// A sample of the last body.
@@ -49,7 +51,7 @@ struct Walk<'r, 'f, 'a> {
     samples: u64,
     duplicates: u64,
     beside: usize,
-    /// The label block of a series that is new.
+    /// The label block of a series that is new, or of an exemplar.
     block: String,
 }
 
@@ -92,7 +94,9 @@ impl Reader {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.lines.capacity() * size_of::<Line>() + self.gone.capacity() * size_of::<u32>()
+        self.lines.capacity() * size_of::<Line>()
+            + self.gone.capacity() * size_of::<u32>()
+            + self.block.capacity()
     }
 
     pub(super) fn decode(&mut self, body: &[u8], fill: &mut Fill<'_>) -> Result<Read, DecodeError> {
@@ -105,11 +109,12 @@ impl Reader {
             samples: 0,
             duplicates: 0,
             beside: 0,
-            block: String::new(),
+            block: mem::take(&mut self.block),
         };
         let result = exposition::protobuf(body)
             .try_for_each(|family| walk.family(&family.map_err(DecodeError::Protobuf)?));
-        let Walk { at, changed, samples, duplicates, beside, .. } = walk;
+        let Walk { at, changed, samples, duplicates, beside, block, .. } = walk;
+        self.block = block;
         let layout_changed = changed.is_some() || at < self.lines.len();
         let read = Read { samples, duplicates, beside, layout_changed };
         let before: Vec<Line> = match changed {
@@ -152,9 +157,8 @@ impl Walk<'_, '_, '_> {
             let series = Series { family: &info, metric, hash };
             match &metric.value {
                 Value::Counter { value, created_ms, exemplar } => {
-                    self.fill.counts.exemplars += usize::from(exemplar.is_some());
                     let suffix = if stem.is_some() { Suffix::Total } else { Suffix::None };
-                    self.sample(&series, suffix, *value);
+                    self.exemplified(&series, suffix, None, *value, exemplar.as_ref());
                     self.created(&series, *created_ms);
                 }
                 Value::Gauge(value) | Value::Untyped(value) => self.sample(&series, Suffix::None, *value),
@@ -175,8 +179,6 @@ impl Walk<'_, '_, '_> {
     }
 
     fn histogram(&mut self, series: &Series<'_>, histogram: &Histogram<'_>) -> Result<(), DecodeError> {
-        let of_buckets = histogram.buckets().filter(|bucket| bucket.exemplar.is_some());
-        self.fill.counts.exemplars += of_buckets.count() + histogram.exemplars().count();
         let settings = &self.fill.keeper.job.settings;
         let native = histogram.native.filter(|_| settings.native_histograms);
         if native.is_none() || settings.classic_histograms {
@@ -184,7 +186,8 @@ impl Walk<'_, '_, '_> {
             for bucket in histogram.buckets() {
                 whole |= bucket.upper_bound == f64::INFINITY;
                 let le = ("le", bucket.upper_bound);
-                self.sample_with(series, Suffix::Bucket, Some(le), bucket.cumulative_count);
+                let exemplar = bucket.exemplar.as_ref();
+                self.exemplified(series, Suffix::Bucket, Some(le), bucket.cumulative_count, exemplar);
             }
             if !whole {
                 self.sample_with(series, Suffix::Bucket, Some(("le", f64::INFINITY)), histogram.count);
@@ -208,6 +211,9 @@ impl Walk<'_, '_, '_> {
                     self.fill.keeper.job.settings.max_schema,
                     self.fill.keeper.job.settings.bucket_limit,
                 )?;
+                if self.fill.keeper.budget.keeps_exemplars() {
+                    self.native_exemplars(slot, histogram);
+                }
             }
         }
         self.created(series, histogram.created_ms);
@@ -235,6 +241,69 @@ impl Walk<'_, '_, '_> {
         if let Some(slot) = self.place(series, suffix, more) {
             self.fill.put(slot, value, series.metric.timestamp_ms);
         }
+    }
+
+    /// A sample of a type that has exemplars.
+    fn exemplified(
+        &mut self,
+        series: &Series<'_>,
+        suffix: Suffix,
+        more: Option<(&str, f64)>,
+        value: f64,
+        exemplar: Option<&Exemplar<'_>>,
+    ) {
+        self.samples += 1;
+        let Some(slot) = self.place(series, suffix, more) else { return };
+        self.fill.put(slot, value, series.metric.timestamp_ms);
+        match exemplar.filter(|_| self.fill.keeper.budget.keeps_exemplars()) {
+            Some(exemplar) if self.write_exemplar(exemplar) => {
+                self.fill.put_exemplar(slot, &self.block, exemplar.value, exemplar.timestamp_ms);
+            }
+            _ => self.fill.block.end_exemplars(slot),
+        }
+    }
+
+    /// The exemplars of a native histogram: its own, or else those of its classic buckets. As in Prometheus only those with a
+    /// time, for they stand in no order (`model/textparse/protobufparse.go`, `Exemplar`).
+    fn native_exemplars(&mut self, slot: u32, histogram: &Histogram<'_>) {
+        self.fill.block.begin_exemplars(slot);
+        let mut has_own = false;
+        for exemplar in histogram.exemplars() {
+            has_own = true;
+            self.native_exemplar(slot, &exemplar);
+        }
+        if !has_own {
+            for exemplar in histogram.buckets().filter_map(|bucket| bucket.exemplar) {
+                self.native_exemplar(slot, &exemplar);
+            }
+        }
+        self.fill.block.finish_exemplars(slot);
+    }
+
+    fn native_exemplar(&mut self, slot: u32, exemplar: &Exemplar<'_>) {
+        let Exemplar { value, timestamp_ms, .. } = *exemplar;
+        if timestamp_ms.is_none() {
+            self.fill.counts.exemplars.untimed += 1;
+        } else if self.write_exemplar(exemplar)
+            && !self.fill.block.keep_exemplar(slot, &self.block, value, timestamp_ms)
+            && self.fill.admit_exemplar()
+        {
+            self.fill.block.add_exemplar(slot, &self.block, value, timestamp_ms);
+        }
+    }
+
+    /// Leaves an exemplar's label block in `block`. False if it is too long.
+    fn write_exemplar(&mut self, exemplar: &Exemplar<'_>) -> bool {
+        let chars = |text: &str| text.chars().count();
+        self.block.clear();
+        let mut length = 0;
+        for label in exemplar.labels.iter() {
+            length += chars(label.name) + chars(label.value);
+            push_label(&mut self.block, label.name, &escape(label.value));
+        }
+        let fits = length <= EXEMPLAR_CHARS;
+        self.fill.counts.exemplars.too_long += usize::from(!fits);
+        fits
     }
 
     /// The slot of the next sample.

@@ -1,4 +1,5 @@
 use observer_aggregate::{
+    exemplars,
     rules::Rules as AllRules,
     series::{NO_TIME, is_stale},
     stream::{Engine, Grouping, Output, Rule},
@@ -123,10 +124,89 @@ fn series_are_counted_against_the_body_before() {
         over_budget: 0,
         over_memory: 0,
         too_long: 0,
-        exemplars: 0,
+        exemplars: Untaken::default(),
     };
     assert_eq!(counts("a 1\nb 1\na 2\n"), expected(3, 2, 2, 1));
     assert_eq!(counts("a 2\nc 1\n"), expected(2, 2, 1, 0));
+}
+
+/// The exemplars of a target, and the serial of the newest there was.
+pub(super) fn exemplars(core: &Core) -> (Vec<String>, u64) {
+    let (layout, exemplars) = (core.block.layout(), core.block.exemplars());
+    let of = |slot: &u32| {
+        let name = format!("{}{}", layout.head(*slot).name, layout.suffix(*slot).as_str());
+        let time = |of: &exemplars::Exemplar| Some(of.time_ms).filter(|time| *time != NO_TIME);
+        let told = |of| format!("{name} {{{}}} {} {:?}", exemplars.labels(of), of.value, time(of));
+        exemplars.of(*slot).iter().map(told).collect::<Vec<_>>()
+    };
+    (layout.order().iter().flat_map(of).collect(), exemplars.newest())
+}
+
+fn with_exemplars(limit: usize) -> (Core, Arc<Budget>) {
+    let budget = Arc::new(Budget::new(10_000, 10_000, usize::MAX).with_exemplars(limit));
+    (core_with(Job::default(), Arc::clone(&budget)), budget)
+}
+
+#[test]
+fn an_exemplar_is_new_once() {
+    let (mut core, _) = with_exemplars(10);
+    let mut check = |line: &str, expected: &[&str], newest: u64| {
+        let body = format!("# TYPE a counter\na_total {line}\n# EOF\n");
+        core.decode(body.as_bytes(), Dialect::OpenMetrics).unwrap();
+        let (said, serial) = exemplars(&core);
+        assert_eq!(
+            (said.iter().map(String::as_str).collect(), serial),
+            (expected.to_vec(), newest),
+            "{line}"
+        );
+    };
+    check("1", &[], 0);
+    check("1 # {t=\"1\"} 0.5", &["a_total {t=\"1\"} 0.5 None"], 1);
+    check("1 # {t=\"1\"} 0.5", &["a_total {t=\"1\"} 0.5 None"], 1);
+    check("2 # {t=\"1\"} 0.5", &["a_total {t=\"1\"} 0.5 None"], 1);
+    check("20 # {t=\"1\"} 0.5 7.25", &["a_total {t=\"1\"} 0.5 Some(7250)"], 2);
+    check("3", &[], 2);
+    check("3 # {} 1", &["a_total {} 1 None"], 3);
+}
+
+#[test]
+fn a_broken_body_and_a_series_that_goes_end_exemplars() {
+    let (mut core, budget) = with_exemplars(10);
+    let body = "# TYPE a counter\na_total 1 # {t=\"1\"} 1\nb_total{x=\"1\"} 2\n# EOF\n";
+    let mut read = |body: &str| {
+        let result = core.decode(body.as_bytes(), Dialect::OpenMetrics);
+        match result {
+            Ok(_) => core.succeed(&Report { up: true, ..Report::default() }),
+            Err(_) => core.fail(&Report::default()),
+        }
+        (exemplars(&core).0.len(), budget.exemplars_of().0)
+    };
+    assert_eq!(read(body), (1, 1));
+    assert_eq!(read(&body.replace(" 2\n", " x\n")), (0, 0));
+    assert_eq!(read(body), (1, 1));
+    assert_eq!(read("# TYPE b counter\nb_total{x=\"1\"} 2\n# EOF\n"), (0, 0));
+    assert_eq!(read(body), (1, 1));
+    drop(core);
+    assert_eq!(budget.exemplars_of(), (0, 10));
+}
+
+#[test]
+fn exemplars_over_the_limit_are_counted_and_room_is_used_again() {
+    let body = |a: &str, b: &str| {
+        format!("# TYPE a counter\na_total{{x=\"1\"}} 1{a}\na_total{{x=\"2\"}} 2{b}\n# EOF\n")
+    };
+    for (limit, kept, untaken) in [(0, 0, 0), (1, 1, 1), (2, 2, 0)] {
+        let (mut core, budget) = with_exemplars(limit);
+        let mut read = |a: &str, b: &str| {
+            let counts = core.decode(body(a, b).as_bytes(), Dialect::OpenMetrics).unwrap();
+            core.succeed(&Report { up: true, ..Report::default() });
+            (budget.exemplars_of().0, counts.exemplars.over_limit)
+        };
+        assert_eq!(read(" # {} 1", " # {} 2"), (kept, untaken), "{limit}");
+        // The first one's place is free behind this body, and the second's is there already or was refused.
+        assert_eq!(read("", " # {} 2"), (usize::from(limit == 2), 0), "{limit}");
+        assert_eq!(read("", " # {} 3"), (limit.min(1), 0), "{limit}");
+    }
 }
 
 #[test]
@@ -337,6 +417,36 @@ fn warm(job: Job, rules: Option<Vec<Rule>>) {
 #[test]
 fn warm_windows_allocate_nothing() {
     warm(Job::default(), None);
+}
+
+#[test]
+fn warm_windows_with_exemplars_allocate_nothing() {
+    let body = |at: usize| {
+        let line = |n: usize| match (n + at) % 3 {
+            0 => format!("a_total{{n=\"{n}\"}} {at}\n"),
+            _ => format!("a_total{{n=\"{n}\"}} {at} # {{trace_id=\"{:032x}\"}} 0.5\n", n * 1000 + at),
+        };
+        format!("# TYPE a counter\n{}# EOF\n", (0..50).map(line).collect::<String>())
+    };
+    let bodies: Vec<_> = (10..99).map(body).collect();
+    let (mut core, _) = with_exemplars(1000);
+    let mut pool = Pool::new(2);
+    let (mut before, mut newest) = (0, 0);
+    for (second, body) in bodies.iter().enumerate() {
+        // Exemplars' text is put together now and then, at different lengths.
+        if second == 50 {
+            (before, newest) = (allocations::count(), core.block.exemplars().newest());
+        }
+        core.decode(body.as_bytes(), Dialect::OpenMetrics).unwrap();
+        core.succeed(&Report { up: true, ..Report::default() });
+        let window = pool.close(|window| {
+            window.begin(0, true);
+            window.take(Source::Scrape, &mut core.block);
+        });
+        assert_eq!(window.map(|window| window.view(0).exemplars.len()), Some(core.block.exemplars().len()));
+    }
+    assert_eq!(allocations::count() - before, 0);
+    assert!(core.block.exemplars().newest() > newest + 1000);
 }
 
 #[test]

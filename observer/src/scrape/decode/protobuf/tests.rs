@@ -16,7 +16,7 @@ use crate::{
     relabel::{Action, RelabelConfig, Rules},
     scrape::{
         budget::Budget,
-        decode::{Core, Counts},
+        decode::{Core, Counts, Untaken, tests::exemplars},
     },
 };
 
@@ -103,7 +103,7 @@ fn histogram(last: u64) -> Vec<u8> {
 fn core(settings: Settings, metric_relabel: Rules) -> Core {
     let job = Job { settings, metric_relabel, ..Job::default() };
     let target = Target { url: "http://127.0.0.1/".parse().unwrap(), labels: Vec::new() };
-    Core::new(&target, &Arc::new(job), Arc::new(Budget::new(1_000, 1_000, usize::MAX)))
+    Core::new(&target, &Arc::new(job), Arc::new(Budget::new(1_000, 1_000, usize::MAX).with_exemplars(100)))
 }
 
 fn native() -> Settings {
@@ -210,21 +210,77 @@ fn resolution_falls_until_a_histogram_is_within_its_bounds() {
     assert_eq!(fit(&mut custom, 0, 1), Err(DecodeError::BucketLimit(1)));
 }
 
-#[test]
-fn exemplars_are_counted() {
-    let exemplar = message(|out| {
-        wire::bytes(out, 1, &label("trace_id", "1"));
+/// An exemplar, and the second it is of if it is not 0.
+fn exemplar(trace: &str, second: u64) -> Vec<u8> {
+    message(|out| {
+        wire::bytes(out, 1, &label("trace_id", trace));
         wire::double(out, 2, 0.5);
-    });
-    let counter = message(|out| {
-        wire::double(out, 1, 1.0);
-        wire::bytes(out, 2, &exemplar);
-    });
-    let histogram = [histogram(5), message(|out| wire::bytes(out, 16, &exemplar))].concat();
-    let body =
-        [family("c_total", 0, &[metric("1", 3, &counter)]), family("h", 4, &[metric("1", 7, &histogram)])];
-    let counts = decode(&mut core(native(), Rules::default()), &body.concat());
-    assert_eq!((counts.kept, counts.exemplars), (2, 2));
+        if second > 0 {
+            wire::bytes(out, 3, &message(|out| wire::number(out, 1, second)));
+        }
+    })
+}
+
+#[test]
+fn exemplars_of_counters_and_buckets_are_new_once() {
+    let counter = |of: Option<Vec<u8>>| {
+        let value = message(|out| {
+            wire::double(out, 1, 1.0);
+            of.iter().for_each(|of| wire::bytes(out, 2, of));
+        });
+        family("c_total", 0, &[metric("1", 3, &value)])
+    };
+    let buckets = |of: Vec<u8>| {
+        let bucket = message(|out| {
+            wire::number(out, 1, 1);
+            wire::double(out, 2, 1.0);
+            wire::bytes(out, 3, &of);
+        });
+        family("h", 4, &[metric("1", 7, &message(|out| wire::bytes(out, 3, &bucket)))])
+    };
+    let mut core = core(Settings::default(), Rules::default());
+    let mut check = |body: &[u8], expected: &[&str], newest: u64, too_long: usize| {
+        let counts = decode(&mut core, body);
+        let (said, serial) = exemplars(&core);
+        assert_eq!((said.iter().map(String::as_str).collect(), serial), (expected.to_vec(), newest));
+        assert_eq!(counts.exemplars, Untaken { too_long, ..Untaken::default() });
+    };
+    let both = ["c_total {trace_id=\"a\"} 0.5 None", "h_bucket {trace_id=\"b\"} 0.5 Some(7000)"];
+    check(&[counter(Some(exemplar("a", 0))), buckets(exemplar("b", 7))].concat(), &both, 2, 0);
+    check(&[counter(Some(exemplar("a", 0))), buckets(exemplar("b", 7))].concat(), &both, 2, 0);
+    check(&[counter(None), buckets(exemplar("b", 7))].concat(), &both[1..], 2, 0);
+    let long = "x".repeat(121);
+    check(&[counter(Some(exemplar(&long, 0))), buckets(exemplar("b", 7))].concat(), &both[1..], 2, 1);
+    let most = counter(Some(exemplar(&long[1..], 0)));
+    let said = format!("c_total {{trace_id=\"{}\"}} 0.5 None", &long[1..]);
+    check(&[most, buckets(exemplar("b", 7))].concat(), &[&said, both[1]], 3, 0);
+}
+
+#[test]
+fn exemplars_of_native_histograms_need_a_time() {
+    let body = |own: &[Vec<u8>], of_bucket: &[u8]| {
+        let bucket = message(|out| wire::bytes(out, 3, of_bucket));
+        let more = message(|out| {
+            own.iter().for_each(|own| wire::bytes(out, 16, own));
+            wire::bytes(out, 3, &bucket);
+        });
+        family("h", 4, &[metric("1", 7, &[histogram(5), more].concat())])
+    };
+    let mut core = core(native(), Rules::default());
+    let mut check = |body: &[u8], expected: &[&str], newest: u64, untimed: usize| {
+        let counts = decode(&mut core, body);
+        let (said, serial) = exemplars(&core);
+        assert_eq!((said.iter().map(String::as_str).collect(), serial), (expected.to_vec(), newest));
+        assert_eq!(counts.exemplars, Untaken { untimed, ..Untaken::default() });
+    };
+    let told = |trace, second| format!("h {{trace_id=\"{trace}\"}} 0.5 Some({second}000)");
+    let (a, b, c) = (told("a", 9), told("b", 7), told("c", 8));
+    let all = [exemplar("a", 9), exemplar("b", 7), exemplar("x", 0)];
+    check(&body(&all, &exemplar("c", 8)), &[&b, &a], 2, 1);
+    check(&body(&[exemplar("c", 8), exemplar("a", 9)], &exemplar("y", 1)), &[&c, &a], 3, 0);
+    // Without own ones those of the buckets stand for them.
+    check(&body(&[], &exemplar("c", 8)), &[&c], 3, 0);
+    check(&body(&[], &exemplar("c", 0)), &[], 3, 1);
 }
 
 #[test]
@@ -306,11 +362,15 @@ fn bounds_are_written_as_floats() {
 
 #[test]
 fn warm_bodies_allocate_nothing() {
+    let exemplified = |at: u64| {
+        let own = |n: u64| exemplar(&format!("{:032}", n + at), 7 + n);
+        [histogram(at + 1), message(|out| (0..5).for_each(|n| wire::bytes(out, 16, &own(n))))].concat()
+    };
     let body = |at: u64| {
         [
             family("c_total", 0, &[counter("1", at as f64)]),
             family("g", 1, &[gauge("1", at as f64)]),
-            family("h", 4, &[metric("1", 7, &histogram(at + 1))]),
+            family("h", 4, &[metric("1", 7, &exemplified(at))]),
         ]
         .concat()
     };
@@ -318,8 +378,9 @@ fn warm_bodies_allocate_nothing() {
     let mut core = core(Settings { classic_histograms: true, ..native() }, Rules::default());
     let mut pool = Pool::new(2);
     let mut before = 0;
-    for second in 0..70 {
-        if second == 10 {
+    for second in 0..90 {
+        // Exemplars' text is put together now and then.
+        if second == 40 {
             before = allocations::count();
         }
         decode(&mut core, &bodies[second % 2]);
