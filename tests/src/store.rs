@@ -59,6 +59,19 @@ pub struct Store {
     directory: PathBuf,
 }
 
+/// An exemplar that a store has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredExemplar {
+    /// The labels of its series.
+    pub series: BTreeMap<String, String>,
+    /// Its own.
+    pub labels: BTreeMap<String, String>,
+    /// Its value.
+    pub value: f64,
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: i64,
+}
+
 /// A program that `cargo xtask setup --tests` has unpacked. Where the tests must be complete, a missing one fails the test.
 #[track_caller]
 #[must_use]
@@ -107,7 +120,7 @@ impl Store {
                 .arg(format!("--storage.tsdb.path={}", data.display()))
                 .arg(format!("--web.listen-address={}", self.address))
                 .arg("--web.enable-remote-write-receiver")
-                .arg("--enable-feature=native-histograms"),
+                .arg("--enable-feature=native-histograms,exemplar-storage"),
             Kind::Victoria => command
                 .arg(format!("-storageDataPath={}", data.display()))
                 .arg(format!("-httpListenAddr={}", self.address))
@@ -147,6 +160,33 @@ impl Store {
             Kind::Prometheus => self.of_prometheus(),
             Kind::Victoria => self.of_victoria(),
         }
+    }
+
+    /// Every exemplar that a Prometheus has: the labels of its series, its own labels, its value, and its time in milliseconds since
+    /// the Unix epoch.
+    #[track_caller]
+    #[must_use]
+    pub fn exemplars(&self) -> Vec<StoredExemplar> {
+        // {__name__=~".+"}
+        let path = "/api/v1/query_exemplars?query=%7B__name__%3D~%22.%2B%22%7D&start=0&end=9999999999";
+        let answer = http::get(self.address, path, &[]).text();
+        let value: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
+        let series = value["data"].as_array().unwrap_or_else(|| panic!("no exemplars: {answer}"));
+        let read = |series: &Value, exemplar: &Value| {
+            Some(StoredExemplar {
+                series: labels(&series["seriesLabels"])?,
+                labels: labels(&exemplar["labels"])?,
+                value: exemplar["value"].as_str()?.parse().ok()?,
+                time_ms: (exemplar["timestamp"].as_f64()? * 1000.0).round() as i64,
+            })
+        };
+        series
+            .iter()
+            .flat_map(|series| {
+                series["exemplars"].as_array().into_iter().flatten().map(move |of| (series, of))
+            })
+            .map(|(series, of)| read(series, of).unwrap_or_else(|| panic!("no exemplar: {of}")))
+            .collect()
     }
 
     /// Every native histogram it has, if it is Prometheus.

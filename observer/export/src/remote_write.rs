@@ -11,6 +11,7 @@ mod body;
 mod build;
 pub mod decode;
 mod encoder;
+mod exemplars;
 mod histogram;
 mod metadata;
 mod output;
@@ -63,6 +64,8 @@ pub struct Options {
     pub lanes: u16,
     /// Whether native histograms are sent.
     pub send_native: bool,
+    /// Whether exemplars are sent, each once.
+    pub send_exemplars: bool,
     /// Whether classic histograms are sent that have a native one beside them.
     pub classic_beside_native: bool,
     /// Whether names are sent as they are. Otherwise every character outside the legacy alphabet becomes `_`.
@@ -92,6 +95,7 @@ impl Options {
             max_bytes: 8 << 20,
             lanes: 1,
             send_native: version == Version::V2,
+            send_exemplars: false,
             classic_beside_native: false,
             // Version 1.0 asks for the legacy alphabet, 2.0 takes any UTF-8.
             utf8_names: version == Version::V2,

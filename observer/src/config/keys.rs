@@ -208,6 +208,7 @@ sections! {
         "protobuf_message" => protobuf_message: Message = "", "prometheus.WriteRequest (version 1.0) or io.prometheus.write.v2.Request (2.0); if nothing is said 2.0, and 1.0 for a receiver that does not speak it.";
         "compression" => compression: Compressing = "snappy", "How requests of version 1.0 are compressed: snappy; zstd, which VictoriaMetrics takes (1.0 from the start, and snappy for a receiver that refuses it); or auto: zstd for a receiver of 1.0 that says it takes it. Version 2.0 is snappy.";
         "send_native_histograms" => send_native_histograms: bool = "false", "Send native histograms, in place of the classic ones beside them.";
+        "send_exemplars" => send_exemplars: bool = "false", "Send the exemplars of scraped series, each once.";
         "headers" => headers: Labels = "", "More headers that are sent.";
         "write_relabel_configs" => write_relabel_configs: Vec<RelabelKeys<'n>> = "", "Rules on the labels of what is sent, external labels among them.";
         "metadata_config" => metadata_config: MetadataKeys<'n> = "", "Version 1.0: types and help texts. Version 2.0 has them in each series.";
@@ -220,7 +221,7 @@ sections! {
         "tls_config" => tls_config: TlsKeys<'n> = "", "As in a job.";
         "enable_http2" => enable_http2: bool = "true", "As in a job.";
         "follow_redirects" => follow_redirects: bool = "true", "Follow an answer that says to post the same elsewhere (307, 308).";
-        unsupported: "send_exemplars", "sigv4", "azuread", "google_iam", "oauth2", "proxy_url", "no_proxy",
+        unsupported: "sigv4", "azuread", "google_iam", "oauth2", "proxy_url", "no_proxy",
             "proxy_from_environment", "proxy_connect_header", "round_robin_dns", "failed_request_logging";
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct RemoteWrite {
     pub(crate) compression: Compressing,
     /// `send_native_histograms`
     pub(crate) native: bool,
+    /// `send_exemplars`
+    pub(crate) exemplars: bool,
     /// Version 1.0: how often types and help texts are sent; never if nothing.
     pub(crate) metadata: Option<Duration>,
     /// `queue_config`
@@ -129,6 +131,7 @@ pub(super) fn remote_write(mut keys: RemoteWriteKeys<'_>, base: &Path) -> Result
         return Err(at.node.fault("zstd is for version 1.0: `protobuf_message` says 2.0"));
     }
     set(&mut remote.native, &keys.send_native_histograms);
+    set(&mut remote.exemplars, &keys.send_exemplars);
     remote.headers = headers(keys.headers)?;
     remote.relabel = rules(keys.write_relabel_configs)?;
     remote.metadata = metadata(keys.metadata_config.map(|at| at.value).unwrap_or_default());
@@ -170,6 +173,7 @@ impl RemoteWrite {
             message: Message::Negotiated,
             compression: Compressing::Snappy,
             native: false,
+            exemplars: false,
             metadata: Some(METADATA),
             queue: QueueConfig::default(),
         }

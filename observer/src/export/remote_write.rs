@@ -236,6 +236,7 @@ pub(crate) fn encoders(
             max_samples: config.queue.max_samples,
             lanes: u16::try_from(config.queue.max_shards).unwrap_or(u16::MAX),
             send_native: config.native,
+            send_exemplars: config.exemplars,
             metadata_interval_windows: config
                 .metadata
                 .map_or(0, |every| (every.as_secs() / config.queue.interval.as_secs().max(1)).max(1)),

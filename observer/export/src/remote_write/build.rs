@@ -294,8 +294,13 @@ fn to_legacy(labels: &mut Labels) {
     labels.clear();
     for (name, value) in owned {
         let value = if name == "__name__" { underscores(&value, true) } else { value };
-        labels.set(&underscores(&name, false), &value);
+        labels.set(&legacy_label(&name), &value);
     }
+}
+
+/// The name of a label as version 1.0 wants it.
+pub(crate) fn legacy_label(name: &str) -> String {
+    underscores(name, false)
 }
 
 fn underscores(name: &str, colons: bool) -> String {

@@ -8,10 +8,11 @@ use observer_aggregate::{
 use super::{
     Options, Refusal, Version,
     build::Shared,
+    exemplars::With,
     metadata::Metadata,
     output::{Out, Output, Stamp, Target},
     store::{Bin, Entry, LIVE, NATIVE, NEW, Part, Rare, SENT, Store},
-    template::Element,
+    template::{Element, Template},
 };
 use crate::{Batch, Encode, pending::Pending};
 
@@ -24,6 +25,7 @@ pub struct Encoder {
     totals: Totals,
     serial: u64,
     pending: Pending,
+    sends_exemplars: bool,
 }
 
 /// What an encoder has done so far, and what it holds.
@@ -37,6 +39,8 @@ pub struct Totals {
     pub samples: u64,
     /// Samples that are native histograms.
     pub histograms: u64,
+    /// Exemplars.
+    pub exemplars: u64,
     /// Stale markers of series whose end no window has told.
     pub ends_made_up: u64,
     /// Samples with a time of their own that is not after the last one of their series.
@@ -64,6 +68,7 @@ impl Encoder {
             totals: Totals::default(),
             serial: 0,
             pending: Pending::default(),
+            sends_exemplars: options.send_exemplars,
         }
     }
 
@@ -81,7 +86,7 @@ impl Encoder {
     }
 
     fn encode<const V2: bool>(&mut self, window: &Window, gap: bool, out: &mut Out<'_>) {
-        let Self { store, output, totals, pending, .. } = self;
+        let Self { store, output, totals, pending, sends_exemplars, .. } = self;
         let mut writer =
             Writer::<V2> { output, totals, stamp: Stamp::new(window.end_ms, 0), end_ms: window.end_ms };
         let Store { bins, parts, ending, .. } = store;
@@ -104,7 +109,12 @@ impl Encoder {
                 }
                 let view = window.view(part.view);
                 if pending.is_fresh(&view) {
-                    writer.part(part, &view, &mut target, out);
+                    if *sends_exemplars && view.exemplars.newest() > part.told {
+                        writer.exemplified(part, &view, &mut target, out);
+                        part.told = view.exemplars.newest();
+                    } else {
+                        writer.part(part, &view, &mut target, out);
+                    }
                 } else if gap {
                     writer.silent(part, &view, &mut target, out);
                 }
@@ -126,6 +136,7 @@ impl Encode for Encoder {
             counted.bytes += batch.body.len() as u64;
             counted.samples += u64::from(batch.samples);
             counted.histograms += u64::from(batch.histograms);
+            counted.exemplars += u64::from(batch.exemplars);
             out(batch);
         };
         match self.version {
@@ -144,6 +155,7 @@ impl Encode for Encoder {
         self.totals.bytes += counted.bytes;
         self.totals.samples += counted.samples;
         self.totals.histograms += counted.histograms;
+        self.totals.exemplars += counted.exemplars;
     }
 
     fn skip(&mut self, window: &Window) {
@@ -193,65 +205,153 @@ impl<const V2: bool> Writer<'_, V2> {
             (*first as u32..).zip(entries).zip(view.values.get(*first..).unwrap_or_default())
         {
             let element = elements.next();
-            if entry.flags & (SENT | NATIVE) != SENT {
-                if entry.flags & SENT != 0 {
-                    let stamp = self.stamp;
-                    self.value(view, slot, entry, bytes, value.to_bits(), &stamp, target, out);
-                }
-                self.output.break_chain();
+            if entry.flags & (SENT | NATIVE) == SENT {
+                self.link(entry, bytes, value.to_bits(), element, target, out);
                 continue;
             }
-            let element = element.filter(|_| entry.flags & NEW == 0);
-            let mut bits = value.to_bits();
-            if bits == ABSENT.to_bits() || bits == STALE.to_bits() {
-                if entry.flags & LIVE == 0 {
-                    self.output.break_chain();
-                    continue;
-                }
-                self.totals.ends_made_up += u64::from(bits == ABSENT.to_bits());
-                entry.flags &= !LIVE;
-                bits = STALE.to_bits();
-            } else {
-                entry.flags |= LIVE;
+            if entry.flags & SENT != 0 {
+                let stamp = self.stamp;
+                self.value(view, slot, entry, bytes, value.to_bits(), &stamp, target, out);
             }
-            self.output.chained(target, bytes, entry, bits, element.as_ref().unwrap_or(&Element::NONE), out);
-            if element.is_none() {
-                self.output.break_chain();
+            self.output.break_chain();
+        }
+    }
+
+    /// One series that goes behind the last one of its part.
+    #[inline]
+    fn link(
+        &mut self,
+        entry: &mut Entry,
+        bytes: &[u8],
+        mut bits: u64,
+        element: Option<Element<'_>>,
+        target: &mut Target<'_>,
+        out: &mut Out<'_>,
+    ) {
+        let element = element.filter(|_| entry.flags & NEW == 0);
+        if bits == ABSENT.to_bits() || bits == STALE.to_bits() {
+            if entry.flags & LIVE == 0 {
+                return self.output.break_chain();
             }
+            self.totals.ends_made_up += u64::from(bits == ABSENT.to_bits());
+            entry.flags &= !LIVE;
+            bits = STALE.to_bits();
+        } else {
+            entry.flags |= LIVE;
+        }
+        self.output.chained(target, bytes, entry, bits, element.as_ref().unwrap_or(&Element::NONE), out);
+        if element.is_none() {
+            self.output.break_chain();
         }
     }
 
     /// As [`Self::part`], where samples or series have times of their own.
     fn timed(&mut self, part: &mut Part, view: &View<'_>, target: &mut Target<'_>, out: &mut Out<'_>) {
         let Part { entries, bytes, first, rare, .. } = part;
-        let Rare { times, created } = &mut **rare.get_or_insert_default();
-        if !view.times.is_empty() || !times.is_empty() {
-            times.resize(entries.len(), i64::MIN);
-        }
+        let rare = rare_of(rare, view, entries.len());
         for (index, entry) in entries.iter_mut().enumerate().filter(|(_, entry)| entry.flags & SENT != 0) {
             let slot = *first + index;
             let bits = view.values.get(slot).map_or(ABSENT.to_bits(), |value| value.to_bits());
-            let is_end = bits == STALE.to_bits() || bits == ABSENT.to_bits();
-            if is_end && entry.flags & LIVE == 0 {
-                continue;
+            if let Some(stamp) = self.stamp(rare, index, slot, entry.flags, bits, view) {
+                self.value(view, slot as u32, entry, bytes, bits, &stamp, target, out);
             }
-            let own = view.times.get(slot).copied().filter(|time| *time != NO_TIME);
-            let mut time = own.unwrap_or(self.end_ms);
-            if let Some(last) = times.get_mut(index) {
-                if is_end {
-                    // The last sample's time is not the time of the end, which has to be behind it.
-                    time = self.end_ms.max(last.saturating_add(1));
-                } else if time <= *last {
-                    self.totals.not_newer += 1;
-                    continue;
+        }
+    }
+
+    /// When a sample is of. Nothing if it is not to be sent.
+    fn stamp(
+        &mut self,
+        Rare { times, created }: &mut Rare,
+        index: usize,
+        slot: usize,
+        flags: u8,
+        bits: u64,
+        view: &View<'_>,
+    ) -> Option<Stamp> {
+        let is_end = bits == STALE.to_bits() || bits == ABSENT.to_bits();
+        if is_end && flags & LIVE == 0 {
+            return None;
+        }
+        let own = view.times.get(slot).copied().filter(|time| *time != NO_TIME);
+        let mut time = own.unwrap_or(self.end_ms);
+        if let Some(last) = times.get_mut(index) {
+            if is_end {
+                // The last sample's time is not the time of the end, which has to be behind it.
+                time = self.end_ms.max(last.saturating_add(1));
+            } else if time <= *last {
+                self.totals.not_newer += 1;
+                return None;
+            }
+            *last = time;
+        }
+        let start = match created.get(index) {
+            Some(created) if V2 => start_ms(view, *created),
+            _ => 0,
+        };
+        Some(Stamp::new(time, start))
+    }
+
+    /// As [`Self::part`], where exemplars go with some of the samples.
+    fn exemplified(&mut self, part: &mut Part, view: &View<'_>, target: &mut Target<'_>, out: &mut Out<'_>) {
+        let Part { entries, bytes, first, rare, template, told, .. } = part;
+        let is_timed = !view.times.is_empty() || rare.is_some();
+        let mut rare = is_timed.then(|| rare_of(rare, view, entries.len()));
+        let chains = !V2 && !is_timed && self.output.takes_templates();
+        let mut elements = template.as_ref().filter(|_| chains).map(Template::elements);
+        let slots = *first as u32..(*first + entries.len()) as u32;
+        let mut new = view.exemplars.newer(*told, slots).peekable();
+        self.output.break_chain();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            let slot = *first + index;
+            let element = elements.as_mut().map(Iterator::next);
+            let of = new.next_if(|of| of[0].slot as usize == slot);
+            let bits = view.values.get(slot).map_or(ABSENT.to_bits(), |value| value.to_bits());
+            match (element, of) {
+                _ if entry.flags & SENT == 0 => self.output.break_chain(),
+                (Some(element), None) if entry.flags & NATIVE == 0 => {
+                    self.link(entry, bytes, bits, element, target, out);
                 }
-                *last = time;
+                (_, of) => {
+                    let stamp = match &mut rare {
+                        Some(rare) => self.stamp(rare, index, slot, entry.flags, bits, view),
+                        None => Some(self.stamp),
+                    };
+                    let Some(stamp) = stamp else { continue };
+                    match of {
+                        Some(of) => {
+                            let with = With { all: view.exemplars, of, told: *told };
+                            self.value_with(view, slot as u32, entry, bytes, bits, &stamp, with, target, out);
+                        }
+                        None => self.value(view, slot as u32, entry, bytes, bits, &stamp, target, out),
+                    }
+                }
             }
-            let start = match created.get(index) {
-                Some(created) if V2 => start_ms(view, *created),
-                _ => 0,
-            };
-            self.value(view, slot as u32, entry, bytes, bits, &Stamp::new(time, start), target, out);
+        }
+    }
+
+    /// As [`Self::value`], with exemplars.
+    #[expect(clippy::too_many_arguments, reason = "as those of `value`")]
+    fn value_with(
+        &mut self,
+        view: &View<'_>,
+        slot: u32,
+        entry: &mut Entry,
+        records: &[u8],
+        bits: u64,
+        stamp: &Stamp,
+        with: With<'_>,
+        target: &mut Target<'_>,
+        out: &mut Out<'_>,
+    ) {
+        if bits == ABSENT.to_bits() || bits == STALE.to_bits() {
+            return self.no_value(entry, records, bits, stamp, target, out);
+        }
+        entry.flags |= LIVE;
+        if entry.flags & NATIVE == 0 {
+            return self.output.exemplified::<V2>(target, records, entry, bits, stamp, with, out);
+        }
+        if let Some(native) = view.native(slot) {
+            self.output.histogram::<V2>(target, records, entry, Ok(native), stamp, Some(with), out);
         }
     }
 
@@ -280,7 +380,7 @@ impl<const V2: bool> Writer<'_, V2> {
             return self.output.sample::<V2>(target, records, entry, bits, stamp, out);
         }
         if let Some(native) = view.native(slot) {
-            self.output.histogram::<V2>(target, records, entry, Ok(native), stamp, out);
+            self.output.histogram::<V2>(target, records, entry, Ok(native), stamp, None, out);
         }
     }
 
@@ -315,7 +415,7 @@ impl<const V2: bool> Writer<'_, V2> {
         if entry.flags & NATIVE == 0 {
             self.output.sample::<V2>(target, records, entry, STALE.to_bits(), stamp, out);
         } else {
-            self.output.histogram::<V2>(target, records, entry, Err(STALE), stamp, out);
+            self.output.histogram::<V2>(target, records, entry, Err(STALE), stamp, None, out);
         }
     }
 
@@ -348,6 +448,15 @@ impl<const V2: bool> Writer<'_, V2> {
         }
         part.ended = Vec::new();
     }
+}
+
+/// What few parts have, with room for the times of a view that has some.
+fn rare_of<'r>(rare: &'r mut Option<Box<Rare>>, view: &View<'_>, entries: usize) -> &'r mut Rare {
+    let rare = &mut **rare.get_or_insert_default();
+    if !view.times.is_empty() || !rare.times.is_empty() {
+        rare.times.resize(entries, i64::MIN);
+    }
+    rare
 }
 
 /// When a series was created, as the slot that tells it says.

@@ -6,12 +6,16 @@ use super::{
     Compression, Options, Version,
     body::{Body, Kept},
     build::Shared,
+    exemplars::{self, With},
     histogram,
     store::Entry,
     template::{self, Element, TAIL, Values},
     wire::{VARINT, put, put_varint},
 };
-use crate::{Batch, Protocol, wire::bytes_len};
+use crate::{
+    Batch, Protocol,
+    wire::{self, bytes_len},
+};
 
 /// Receives batches.
 pub(crate) type Out<'o> = dyn FnMut(Batch<'_>) + 'o;
@@ -60,6 +64,7 @@ struct Ready {
 pub(crate) struct Counts {
     pub(crate) samples: u32,
     pub(crate) histograms: u32,
+    pub(crate) exemplars: u32,
     pub(crate) metadata: u32,
 }
 
@@ -77,6 +82,7 @@ pub(crate) struct Output {
     buffer: Vec<u8>,
     ready: Option<Ready>,
     message: Vec<u8>,
+    exemplars: exemplars::Writer,
     /// The times of samples without one of their own.
     stamp: Stamp,
     /// The last series still lacks what follows its value.
@@ -102,6 +108,7 @@ impl Output {
             buffer: Vec::new(),
             ready: None,
             message: Vec::new(),
+            exemplars: exemplars::Writer::new(options.utf8_names),
             stamp: Stamp::new(0, 0),
             pending: false,
             chain: 0,
@@ -112,7 +119,10 @@ impl Output {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.body.memory_bytes() + self.buffer.capacity() + self.message.capacity()
+        self.body.memory_bytes()
+            + self.buffer.capacity()
+            + self.message.capacity()
+            + self.exemplars.memory_bytes()
     }
 
     /// What follows belongs to that window.
@@ -144,7 +154,7 @@ impl Output {
     /// Makes sure that a request is open which takes a series of that size.
     #[inline]
     fn open(&mut self, target: &mut Target<'_>, size: usize, out: &mut Out<'_>) {
-        let Counts { samples, histograms, metadata } = self.counts;
+        let Counts { samples, histograms, exemplars: _, metadata } = self.counts;
         let count = (samples + histograms + metadata) as usize;
         if self.open && (count >= self.max_samples || (count > 0 && self.body.len() + size > self.limit)) {
             self.finish(target.lane, out);
@@ -160,6 +170,7 @@ impl Output {
         self.open = true;
         self.chain = 0;
         self.values.clear();
+        self.exemplars.begin();
         if self.version == Version::V2 {
             self.body.put_kept(target.symbols.get_or_insert_with(Kept::new), target.shared.strings.bytes());
             // Rather a larger request than one for each series, all with the same symbols.
@@ -225,7 +236,29 @@ impl Output {
         self.counts.samples += 1;
     }
 
-    /// A series with one native histogram, or with its end.
+    /// As [`Self::sample`], with exemplars.
+    #[expect(clippy::too_many_arguments, reason = "those of a sample, and what goes with it")]
+    pub(crate) fn exemplified<const V2: bool>(
+        &mut self,
+        target: &mut Target<'_>,
+        records: &[u8],
+        entry: &Entry,
+        value: u64,
+        stamp: &Stamp,
+        with: With<'_>,
+        out: &mut Out<'_>,
+    ) {
+        let mut message = std::mem::take(&mut self.message);
+        message.clear();
+        wire::fixed64(&mut message, 1, value);
+        message.extend_from_slice(&stamp.bytes[..stamp.len]);
+        self.series::<V2>(target, records, entry, (2, &message), Some((with, stamp)), out);
+        self.counts.samples += 1;
+        self.message = message;
+    }
+
+    /// A series with one native histogram, or with its end, and with exemplars if there are any.
+    #[expect(clippy::too_many_arguments, reason = "those of a sample, and what goes with it")]
     pub(crate) fn histogram<const V2: bool>(
         &mut self,
         target: &mut Target<'_>,
@@ -233,6 +266,7 @@ impl Output {
         entry: &Entry,
         native: Result<&Native, f64>,
         stamp: &Stamp,
+        with: Option<With<'_>>,
         out: &mut Out<'_>,
     ) {
         let mut message = std::mem::take(&mut self.message);
@@ -241,22 +275,43 @@ impl Output {
             Ok(native) => histogram::write(&mut message, native, stamp.time_ms, stamp.start_ms),
             Err(stale) => histogram::write_stale(&mut message, stale, stamp.time_ms),
         }
+        let field = if V2 { 3 } else { 4 };
+        self.series::<V2>(target, records, entry, (field, &message), with.map(|with| (with, stamp)), out);
+        self.counts.histograms += 1;
+        self.message = message;
+    }
+
+    /// A series with a message in that field, and exemplars behind it.
+    fn series<const V2: bool>(
+        &mut self,
+        target: &mut Target<'_>,
+        records: &[u8],
+        entry: &Entry,
+        (number, message): (u8, &[u8]),
+        with: Option<(With<'_>, &Stamp)>,
+        out: &mut Out<'_>,
+    ) {
         let size = usize::from(entry.len) + message.len() + 128;
-        self.open(target, size, out);
+        self.open(target, size + with.map_or(0, |(with, _)| with.bytes()), out);
         self.settle();
         self.chain = 0;
-        let room = self.body.room(size);
-        let field = bytes_len(message.len());
+        let mut exemplars: &[u8] = &[];
+        if let Some((with, stamp)) = with {
+            let Self { exemplars: writer, body, counts, .. } = self;
+            counts.exemplars += writer.write::<V2>(with, stamp.time_ms, target.shared, body);
+            exemplars = &writer.fields;
+        }
+        let room = self.body.room(size + exemplars.len());
+        let field = bytes_len(message.len()) + exemplars.len();
         let mut at = head::<V2>(room, target.shared, records, entry, field);
-        room[at] = if V2 { 0x1a } else { 0x22 };
+        room[at] = number << 3 | 2;
         at = put_varint(room, at + 1, message.len() as u64);
-        at = put(room, at, &message);
+        at = put(room, at, message);
+        at = put(room, at, exemplars);
         if V2 {
             at = metadata(room, at, target.shared, entry);
         }
         self.body.advance(at);
-        self.counts.histograms += 1;
-        self.message = message;
     }
 
     /// A field of the request that is not a series: metadata of version 1.
@@ -295,7 +350,7 @@ impl Output {
             last,
             samples: counts.samples,
             histograms: counts.histograms,
-            exemplars: 0,
+            exemplars: counts.exemplars,
             body: &self.buffer[start..end],
         });
     }

@@ -63,6 +63,8 @@ pub(crate) struct Part {
     pub(crate) entries: Vec<Entry>,
     /// The records.
     pub(crate) bytes: Vec<u8>,
+    /// The highest serial of an exemplar that was sent.
+    pub(crate) told: u64,
     /// Series that had no end yet when something else took their place.
     pub(crate) ended: Vec<Entry>,
     pub(crate) rare: Option<Box<Rare>>,

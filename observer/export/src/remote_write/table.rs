@@ -36,6 +36,25 @@ impl Table {
         *self = Self { hasher: self.hasher.clone(), ..Self::default() };
     }
 
+    /// Forgets all strings and keeps their memory.
+    pub(crate) fn empty(&mut self) {
+        if !self.starts.is_empty() {
+            self.bytes.clear();
+            self.starts.clear();
+            self.index.fill(0);
+        }
+    }
+
+    /// How many strings there are.
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The number of the string of these bytes, if it is kept.
+    pub(crate) fn number(&self, bytes: &[u8]) -> Option<u32> {
+        if self.starts.is_empty() { None } else { self.find(bytes).ok() }
+    }
+
     /// The string of these bytes, kept from now on. `None` once the table holds as much as its numbers can tell.
     pub(crate) fn intern(&mut self, bytes: &[u8]) -> Option<Interned> {
         if 4 * (self.starts.len() + 1) > 3 * self.index.len() {
@@ -93,6 +112,10 @@ mod tests {
         for n in (0..10_000).rev() {
             assert_eq!(table.intern(&text(n)), Some(Interned { number: n, at: 5 * n }));
         }
-        assert_eq!(table.bytes().len(), 50_000);
+        assert_eq!((table.bytes().len(), table.len()), (50_000, 10_000));
+        assert_eq!((table.number(&text(7)), table.number(&text(10_000))), (Some(7), None));
+        table.empty();
+        assert_eq!((table.number(&text(7)), table.len()), (None, 0));
+        assert_eq!(table.intern(&text(7)), Some(Interned { number: 0, at: 0 }));
     }
 }

@@ -4,6 +4,7 @@
 mod allocations;
 mod churn;
 mod decode;
+mod exemplars;
 mod native;
 mod proto;
 #[path = "../../../aggregate/tests/support/random.rs"]

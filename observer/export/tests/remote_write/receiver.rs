@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use observer_export::{Batch, Protocol};
 use prost::Message as _;
 
-use crate::proto::{Histogram, Metadata, MetricMetadata, Request, Sample, TimeSeries1, WriteRequest};
+use crate::proto::{
+    Exemplar1, Exemplar2, Histogram, Label, Metadata, MetricMetadata, Request, Sample, TimeSeries1,
+    WriteRequest,
+};
 
 /// Labels as they came, sorted.
 pub(crate) type Key = Vec<(String, String)>;
@@ -28,10 +31,14 @@ pub(crate) fn value(value: f64) -> Point {
     Point::Value(value.to_bits(), 0)
 }
 
+/// Labels of an exemplar as they came, the bits of its value, its time.
+pub(crate) type Told = (Key, u64, i64);
+
 /// What has arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) series: BTreeMap<Key, Vec<(i64, Point)>>,
+    pub(crate) exemplars: BTreeMap<Key, Vec<Told>>,
     /// Type, help and unit by series.
     pub(crate) metadata: BTreeMap<Key, (i32, String, String)>,
     /// Metadata of version 1, as often as they came.
@@ -51,16 +58,24 @@ impl Received {
         };
         self.requests.push((batch.lane, batch.samples, raw.len()));
         self.done = batch.last;
-        let (mut samples, mut histograms) = (0, 0);
+        let (mut samples, mut histograms, mut exemplars) = (0, 0, 0);
         match batch.protocol {
             Protocol::RemoteWrite1 | Protocol::RemoteWrite1Zstd => {
                 let request = WriteRequest::decode(&*raw).expect("protobuf");
                 self.families.extend(request.metadata);
-                for TimeSeries1 { labels, samples: values, histograms: natives, .. } in request.timeseries {
+                for TimeSeries1 { labels, samples: values, histograms: natives, exemplars: examples } in
+                    request.timeseries
+                {
+                    let pairs = |labels: Vec<Label>| -> Key {
+                        labels.into_iter().map(|label| (label.name, label.value)).collect()
+                    };
                     assert!(values.iter().all(|sample| sample.start_timestamp == 0), "no field of version 1");
                     samples += values.len();
                     histograms += natives.len();
-                    let key: Key = labels.into_iter().map(|label| (label.name, label.value)).collect();
+                    exemplars += examples.len();
+                    let key = pairs(labels);
+                    let told = |of: Exemplar1| (pairs(of.labels), of.value.to_bits(), of.timestamp);
+                    self.told(&key, examples.into_iter().map(told));
                     self.points(batch.lane, &key, values, natives);
                 }
             }
@@ -74,10 +89,15 @@ impl Received {
                 for series in request.timeseries {
                     samples += series.samples.len();
                     histograms += series.histograms.len();
-                    let (pairs, rest) = series.labels_refs.as_chunks::<2>();
-                    assert!(rest.is_empty(), "a name without a value");
-                    let key: Key =
-                        pairs.iter().map(|[name, value]| (symbol(*name), symbol(*value))).collect();
+                    exemplars += series.exemplars.len();
+                    let pairs = |references: &[u32]| -> Key {
+                        let (pairs, rest) = references.as_chunks::<2>();
+                        assert!(rest.is_empty(), "a name without a value");
+                        pairs.iter().map(|[name, value]| (symbol(*name), symbol(*value))).collect()
+                    };
+                    let key = pairs(&series.labels_refs);
+                    let told = |of: Exemplar2| (pairs(&of.labels_refs), of.value.to_bits(), of.timestamp);
+                    self.told(&key, series.exemplars.into_iter().map(told));
                     let Metadata { kind, help_ref, unit_ref } = series.metadata.expect("metadata");
                     self.metadata.insert(key.clone(), (kind, symbol(help_ref), symbol(unit_ref)));
                     self.points(batch.lane, &key, series.samples, series.histograms);
@@ -85,7 +105,15 @@ impl Received {
             }
             Protocol::Otlp => panic!("not remote write"),
         }
-        assert_eq!((batch.samples as usize, batch.histograms as usize), (samples, histograms));
+        let counted = [batch.samples, batch.histograms, batch.exemplars].map(|n| n as usize);
+        assert_eq!(counted, [samples, histograms, exemplars]);
+    }
+
+    fn told(&mut self, key: &Key, exemplars: impl Iterator<Item = Told>) {
+        let mut exemplars = exemplars.peekable();
+        if exemplars.peek().is_some() {
+            self.exemplars.entry(key.clone()).or_default().extend(exemplars);
+        }
     }
 
     fn points(&mut self, lane: u16, key: &Key, samples: Vec<Sample>, histograms: Vec<Histogram>) {

@@ -31,7 +31,12 @@ impl Pipe {
     /// Closes a window over the blocks and sends it.
     pub(crate) fn window(&mut self, end_ms: i64, blocks: &mut [&mut Block]) {
         let window = self.close(end_ms, blocks);
-        self.encoder.window(&window, &mut |batch| self.received.take(&batch));
+        self.send(&window);
+    }
+
+    /// Sends a window that another one has closed.
+    pub(crate) fn send(&mut self, window: &Window) {
+        self.encoder.window(window, &mut |batch| self.received.take(&batch));
     }
 
     /// Closes a window, which the encoder does not see.

@@ -1,5 +1,7 @@
 //! Windows without a new series allocate nothing.
 
+use std::fmt::Write as _;
+
 use observer_aggregate::{
     family::{Kind, Suffix},
     native::Native,
@@ -31,7 +33,7 @@ fn block(target: u32, series: u32) -> (Block, Vec<u32>, Vec<u32>) {
     (block, slots, natives)
 }
 
-fn fill((block, slots, natives): &mut (Block, Vec<u32>, Vec<u32>), window: u32) {
+fn fill((block, slots, natives): &mut (Block, Vec<u32>, Vec<u32>), window: u32, trace: &mut String) {
     for slot in &*slots {
         let own = (block.id() % 2 == 0 && slot % 7 == 3).then_some(end_ms(window) - 10);
         block.set_at(*slot, f64::from(window * slot), own);
@@ -41,6 +43,11 @@ fn fill((block, slots, natives): &mut (Block, Vec<u32>, Vec<u32>), window: u32) 
         positive.clear();
         positive.push(1, 3.0);
         *count = 3.0;
+    }
+    for slot in slots.iter().filter(|slot| (**slot + window) % 4 == 0) {
+        trace.clear();
+        write!(trace, "trace_id=\"{:032x}\",n=\"{slot}\"", slot + window * 1000).expect("a String takes all");
+        block.set_exemplar(*slot, trace, 0.5, None);
     }
     block.touch();
 }
@@ -55,19 +62,22 @@ fn sixty_warm_windows_allocate_nothing() {
             max_samples: 300,
             lanes: 2,
             send_native: true,
+            send_exemplars: true,
             metadata_interval_windows: 5,
             relabel: relabel.then(|| Box::new(Rename) as Box<_>),
             ..Options::new(version)
         });
         let mut blocks: Vec<_> = (0..5).map(|target| block(target, 200)).collect();
-        let (mut allocated, mut sent, mut bytes, mut memory) = (0, 0, 0, 0);
+        let (mut allocated, mut sent, mut exemplars, mut bytes, mut memory) = (0, 0, 0, 0, 0);
+        let mut trace = String::new();
         for window in 1..=80 {
-            blocks.iter_mut().for_each(|block| fill(block, window));
+            blocks.iter_mut().for_each(|block| fill(block, window, &mut trace));
             let closed =
                 pipe.close(end_ms(window), &mut blocks.iter_mut().map(|b| &mut b.0).collect::<Vec<_>>());
             let before = allocations::count();
             pipe.encoder.window(&closed, &mut |batch| {
                 sent += batch.samples + batch.histograms;
+                exemplars += batch.exemplars;
                 bytes += batch.body.len();
             });
             if window > 20 {
@@ -79,7 +89,7 @@ fn sixty_warm_windows_allocate_nothing() {
         assert_eq!(allocated, 0, "{version:?}, {compression:?}");
         // Also what the counter does not see: zstd's own memory.
         assert_eq!(pipe.encoder.totals().memory_bytes, memory, "{version:?}, {compression:?}");
-        assert_eq!(sent, 80 * 5 * 210);
+        assert_eq!((sent, exemplars), (80 * 5 * 210, 80 * 5 * 50));
         let before = allocations::count();
         drop(vec![bytes]);
         assert_eq!(allocations::count() - before, 1, "the allocator does not count");

@@ -40,6 +40,7 @@ remote_write:
   remote_timeout: 10s
   protobuf_message: prometheus.WriteRequest
   send_native_histograms: true
+  send_exemplars: true
   headers: {X-Scope-OrgID: team}
   basic_auth: {username: u, password: p}
   write_relabel_configs: [{source_labels: [__name__], regex: go_.*, action: drop}]
@@ -49,7 +50,8 @@ remote_write:
     let (config, problems) = read(text).unwrap();
     assert_eq!(problems, []);
     let remote = &config.remote_write[0];
-    assert_eq!((&*remote.name, remote.message, remote.native), ("mimir", Message::V1, true));
+    assert_eq!((&*remote.name, remote.message), ("mimir", Message::V1));
+    assert!(remote.native && remote.exemplars);
     assert_eq!((remote.timeout, remote.metadata), (Duration::from_secs(10), None));
     assert_eq!(remote.headers[0].0, "x-scope-orgid");
     assert!(!remote.relabel.is_empty());
