@@ -23,12 +23,6 @@ pub fn since_1970() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Milliseconds since the Unix epoch.
-#[must_use]
-pub fn wall_ms() -> i64 {
-    i64::try_from(wall().as_millis()).unwrap_or(i64::MAX)
-}
-
 thread_local! {
     static PATIENT: Cell<Duration> = const { Cell::new(PATIENCE) };
 }

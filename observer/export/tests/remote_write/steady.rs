@@ -44,7 +44,7 @@ fn fill((block, slots, natives): &mut (Block, Vec<u32>, Vec<u32>), window: u32, 
         positive.push(1, 3.0);
         *count = 3.0;
     }
-    for slot in slots.iter().filter(|slot| (**slot + window) % 4 == 0) {
+    for slot in slots.iter().filter(|slot| (**slot + window).is_multiple_of(4)) {
         trace.clear();
         write!(trace, "trace_id=\"{:032x}\",n=\"{slot}\"", slot + window * 1000).expect("a String takes all");
         block.set_exemplar(*slot, trace, 0.5, None);
