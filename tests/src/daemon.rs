@@ -23,7 +23,22 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/venv/bin");
     let mut places = env::split_paths(&path).chain([venv, "/usr/sbin".into()]);
-    let found = places.find_map(|place| Some(place.join(name)).filter(|path| path.is_file()));
+    or_skipped(name, places.find_map(|place| Some(place.join(name)).filter(|path| path.is_file())))
+}
+
+/// As [`tool`], for a program that lies within a package of Python.
+#[track_caller]
+#[must_use]
+pub fn packaged(name: &str) -> Option<PathBuf> {
+    // The directory before the packages is named after Python's version.
+    let pythons = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/venv/lib").read_dir();
+    let mut packages =
+        pythons.into_iter().flatten().flatten().map(|python| python.path().join("site-packages"));
+    or_skipped(name, packages.find_map(|place| Some(place.join(name)).filter(|path| path.is_file())))
+}
+
+#[track_caller]
+fn or_skipped(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
         let missing = format!("`{name}` is not installed: `cargo xtask setup --tests` installs it");
         assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}");

