@@ -321,3 +321,27 @@ fn written_of(requests: &[Request]) -> written::Written {
     requests.iter().filter(|request| request.taken).for_each(|r| written::add(&mut all, r.written.clone()));
     all
 }
+
+/// The grace is for receivers that may come back; what is on disk comes with the next start.
+#[test]
+fn a_receiver_that_is_away_does_not_hold_up_the_end() {
+    let receiver = Receiver::start(|_, _| Reply::Take);
+    let queue = observer_tests::config::Directory::new();
+    let url = receiver.url();
+    let args = ["--remote-write", &*url, "--queue-dir", queue.path(), "--shutdown-grace", "1h"];
+    let start = || Agent::start(Privileges::Root, &[&args[..], &["--no-tcp", "--no-node"]].concat());
+    let first = start();
+    receiver.wait_for("a window", |requests| taken(requests) >= 1);
+    receiver.close();
+    let page = first.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) >= 1.0);
+    let closed = page.sum("observer_windows_total", &[]) as usize;
+    let (code, said) = first.stop();
+    assert_eq!(code, Some(0), "{said}");
+    receiver.open();
+    let second = start();
+    receiver.wait_for("both", |requests| windows(&written_of(requests)).len() == 2);
+    let (code, said) = second.stop();
+    assert_eq!(code, Some(0), "{said}");
+    let runs = windows(&receiver.taken());
+    assert!(runs.len() == 2 && runs[0].len() > closed, "{runs:?} {closed}");
+}

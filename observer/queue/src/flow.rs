@@ -233,6 +233,11 @@ impl Flow {
         self.note_done(true)
     }
 
+    pub(crate) fn has_room_for_all(&self) -> bool {
+        let memory = self.waiting.memory();
+        self.store.as_ref().is_some_and(|store| store.works() && store.has_room(memory))
+    }
+
     pub(crate) fn syncs_always(&self) -> bool {
         self.options.fsync == Fsync::Always
     }

@@ -134,6 +134,11 @@ impl Queue {
         self.lock().damaged()
     }
 
+    /// Whether the disk works and has room, below its bound, for all that is in memory only.
+    pub fn has_room_for_all(&self) -> bool {
+        self.lock().has_room_for_all()
+    }
+
     /// The queue as it is now.
     pub fn stats(&self) -> Stats {
         self.lock().stats()

@@ -162,6 +162,15 @@ impl Store {
         self.segments.iter().find(|segment| segment.unread.entries > 0).map(|segment| segment.oldest_seq)
     }
 
+    /// Whether so many entries fit under the bound, in as many files as they may take.
+    pub(crate) fn has_room(&self, more: Totals) -> bool {
+        let heads = more.entries.saturating_mul(HEAD as u64);
+        let files = more.bytes.saturating_add(heads) / file_bytes(self.max_bytes).max(1) + 1;
+        let preambles = files.saturating_mul(PREAMBLE as u64);
+        let more = more.bytes.saturating_add(heads).saturating_add(preambles);
+        self.file_bytes.saturating_add(more) <= self.max_bytes
+    }
+
     /// The oldest file's number, if there has to be one less before a body of that length fits.
     pub(crate) fn in_the_way(&self, bytes: u64) -> Option<u64> {
         let room = self.max_bytes.checked_sub(self.file_bytes + bytes + (PREAMBLE + HEAD) as u64);

@@ -254,7 +254,7 @@ sections! {
     /// What holds for all exports.
     ExportKeys<'n> "`export`" {
         "queue_dir" => queue_dir: PathBuf = "", "Where what waits is kept on disk, a directory for each receiver; `--queue-dir`. If nothing is said /var/lib/observer/queue, if /var/lib/observer is there, else nothing goes to disk.";
-        "shutdown_grace" => shutdown_grace: Delay = "5s", "How long the agent delivers what it has after the signal to end; the rest is kept on disk; `--shutdown-grace`.";
+        "shutdown_grace" => shutdown_grace: Delay = "5s", "How long the agent delivers what it has after the signal to end; the rest is kept on disk, at once for a receiver that is away; `--shutdown-grace`.";
         "otlp" => otlp: Vec<OtlpKeys<'n>> = "", "Where windows are posted as OTLP; `--otlp`.";
         "ndjson" => ndjson: Vec<NdjsonKeys<'n>> = "", "Where windows are written as lines of JSON; `--ndjson`.";
     }

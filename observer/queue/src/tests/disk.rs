@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{Hand, ends, entry, open, options, sham::Sham};
-use crate::{Cause, Damage, Entry, Fsync, Harm, Options, State, record};
+use crate::{Cause, Damage, Entry, Fsync, Harm, Options, Queue, State, record};
 
 fn setup() -> (Arc<Hand>, Arc<Sham>, Options) {
     let clock = Arc::new(Hand::default());
@@ -251,4 +251,31 @@ fn what_is_stored_while_it_is_handed_out_does_not_come_again_once_it_is_delivere
     assert!(queue.ack(taken[0]) && queue.ack(held.seq));
     sham.kill();
     assert_eq!(ends(&open(&sham, &lazy).0), [2, 3, 5, 6]);
+}
+
+#[test]
+fn where_there_is_room_for_all_nothing_is_dropped_for_it() {
+    let mut seen = [0; 2];
+    for max_bytes in [500, 1000, 3200, 6400] {
+        for count in 1..60 {
+            let (_clock, sham, options) = setup();
+            let options =
+                Options { max_bytes, memory_bytes: 1 << 20, spill_after: Duration::from_hours(1), ..options };
+            let (queue, _) = open(&sham, &options);
+            (0..count).for_each(|window| _ = queue.push(entry(0, window)));
+            let room = queue.has_room_for_all();
+            seen[usize::from(room)] += 1;
+            queue.store_all().unwrap();
+            let dropped = queue.stats().dropped(Cause::DiskFull).entries;
+            assert!(!room || dropped == 0, "{count} entries under {max_bytes}");
+        }
+    }
+    assert!(seen[0] > 50 && seen[1] > 50, "{seen:?}");
+    let (_clock, sham, options) = setup();
+    let (queue, _) = open(&sham, &options);
+    assert!(queue.has_room_for_all());
+    sham.fail_all(5);
+    queue.push(entry(0, 1));
+    assert!(!queue.has_room_for_all(), "the disk fails");
+    assert!(!Queue::open(options).unwrap().0.has_room_for_all(), "there is none");
 }

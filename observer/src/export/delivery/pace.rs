@@ -11,6 +11,9 @@ use std::{
 
 use super::backoff::Backoff;
 
+/// So many failures in a row are the receiver's.
+const AWAY: u32 = 3;
+
 #[derive(Debug)]
 pub(super) struct Pace {
     least: usize,
@@ -19,6 +22,8 @@ pub(super) struct Pace {
     backoff: Backoff,
     /// The endpoint's rest.
     until: Option<Instant>,
+    /// Failures since the last success.
+    failures: u32,
     lanes: HashMap<u16, Resting>,
 }
 
@@ -37,6 +42,7 @@ impl Pace {
             allowed: least,
             backoff: backoff.clone(),
             until: None,
+            failures: 0,
             lanes: HashMap::new(),
         }
     }
@@ -56,6 +62,11 @@ impl Pace {
         self.lanes.get(&lane).is_none_or(|resting| resting.until <= now)
     }
 
+    /// Whether the endpoint rests because nothing has gone well lately: one failure may be chance.
+    pub(super) fn is_away(&self, now: Instant) -> bool {
+        self.failures >= AWAY && self.allowed(now) == 0
+    }
+
     /// When something may go that may not now.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let lanes = self.lanes.values().map(|resting| resting.until);
@@ -67,12 +78,14 @@ impl Pace {
         self.lanes.remove(&lane);
         self.backoff.reset();
         self.until = None;
+        self.failures = 0;
         self.allowed = (self.allowed + 1).clamp(self.least, self.most);
     }
 
     /// A request is to be tried again, not before what the receiver asks for. Gives the endpoint's rest.
     pub(super) fn failed(&mut self, lane: u16, after: Option<Duration>, now: Instant) -> Duration {
         self.allowed = 1;
+        self.failures = self.failures.saturating_add(1);
         let rest = self.backoff.next(after);
         self.until = self.until.max(Some(now + rest));
         let mut fresh = self.backoff.clone();
@@ -107,6 +120,20 @@ mod tests {
         assert_eq!((pace.allowed(now), pace.allowed(now + rest)), (0, 1));
         pace.succeeded(0);
         assert_eq!(pace.allowed(now), 2);
+    }
+
+    #[test]
+    fn a_receiver_is_away_after_failures_in_a_row() {
+        let mut pace = pace(1, 8);
+        let now = clock::monotonic();
+        pace.failed(0, None, now);
+        pace.succeeded(1);
+        for expected in [false, false, true] {
+            pace.failed(0, None, now);
+            assert_eq!(pace.is_away(now), expected);
+        }
+        // It is time for another try.
+        assert!(!pace.is_away(now + Duration::from_secs(1)));
     }
 
     #[test]

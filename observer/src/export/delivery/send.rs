@@ -93,9 +93,10 @@ impl<T: Transport> Sender<T> {
                 }
                 _ = self.phase.changed() => {}
             }
-            match *self.phase.borrow() {
+            let phase = *self.phase.borrow();
+            match phase {
                 Phase::Run => {}
-                Phase::Drain if requests.is_empty() && self.is_empty() => break,
+                Phase::Drain if requests.is_empty() && (self.is_empty() || self.is_stored().await) => break,
                 Phase::Drain => {}
                 Phase::Stop => break,
             }
@@ -165,6 +166,16 @@ impl<T: Transport> Sender<T> {
             }
         }
         self.counters.shards.set(i64::try_from(self.pace.shards()).unwrap_or(i64::MAX));
+    }
+
+    /// Whether a receiver that is away need not be waited for: everything is on disk now, and nothing else had to go for it.
+    async fn is_stored(&self) -> bool {
+        if !self.pace.is_away(clock::monotonic()) || !self.queue.has_room_for_all() {
+            return false;
+        }
+        let queue = Arc::clone(&self.queue);
+        let stored = spawn_blocking(move || queue.store_all()).await;
+        matches!(stored, Ok(Ok(left)) if left.entries == 0)
     }
 
     fn is_empty(&self) -> bool {

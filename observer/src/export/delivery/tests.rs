@@ -292,21 +292,63 @@ fn a_shutdown_waits_no_longer_than_the_grace() {
     assert!((Duration::from_millis(50)..LONG).contains(&began.elapsed()));
 }
 
+/// A directory that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("observer-delivery-{name}-{}", std::process::id())))
+    }
+
+    /// How many entries there are in the queue that was there.
+    fn entries(&self) -> u64 {
+        let options = observer_queue::Options { dir: Some(self.0.clone()), ..queue_options() };
+        observer_queue::Queue::open(options).unwrap().1.totals.entries
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_receiver_that_is_away_is_not_waited_for_if_all_is_on_disk() {
+    let folder = Folder::new("away");
+    let rig = Rig::new(2, Some(folder.0.clone()), |_, _| later());
+    rig.windows(3);
+    rig.finish(Duration::from_hours(1));
+    assert_eq!(folder.entries(), 6);
+}
+
+#[test]
+fn a_receiver_that_is_back_gets_what_waits_before_the_end() {
+    let folder = Folder::new("back");
+    let rig = Rig::new(2, Some(folder.0.clone()), |_, before| if before < 2 { later() } else { ok() });
+    rig.windows(3);
+    let telemetry = Arc::clone(&rig.telemetry);
+    rig.finish(LONG);
+    assert_eq!(telemetry.export_delivered.with(["e", "sample"]).get(), 12);
+    assert_eq!(folder.entries(), 0);
+}
+
 /// Which lane a series had is the other process' business.
 #[test]
 fn what_another_process_has_left_goes_first_and_one_by_one() {
-    let dir = std::env::temp_dir().join(format!("observer-delivery-{}", std::process::id()));
+    let folder = Folder::new("left");
+    let dir = folder.0.clone();
     let first = Rig::new(3, Some(dir.clone()), |_, _| later());
     first.windows(4);
     first.finish(Duration::from_millis(20));
-    let second = Rig::new(3, Some(dir.clone()), |_, _| ok());
+    let second = Rig::new(3, Some(dir), |_, _| ok());
     for serial in 11..=12 {
         second.window(serial, 1000 + i64::try_from(serial).unwrap());
     }
     second.until(|rig| rig.delivered() == 2 * 3 * 6);
     let posted = second.posted.lock().unwrap().clone();
     second.finish(LONG);
-    std::fs::remove_dir_all(dir).unwrap();
     let bodies: Vec<_> =
         posted.iter().map(|parcel| String::from_utf8_lossy(&parcel.body).into_owned()).collect();
     let expected: Vec<_> =
