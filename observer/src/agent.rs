@@ -78,7 +78,7 @@ impl AgentError {
 pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let mut signals = Signals::install().map_err(AgentError::Start)?;
     let config = configure(&args)?;
-    let listener = listen(config.server.listen, config.server.allow_remote).await?;
+    let listener = listen(config.server.listen, config.server.allow_remote)?;
     let socket = listen_unix(config.server.socket.as_deref())?;
 
     let telemetry = Telemetry::new();
@@ -231,13 +231,11 @@ pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-async fn listen(address: SocketAddr, allow_remote: bool) -> Result<TcpListener, AgentError> {
+fn listen(address: SocketAddr, allow_remote: bool) -> Result<TcpListener, AgentError> {
     if !address.ip().to_canonical().is_loopback() && !allow_remote {
         return Err(AgentError::Remote(address));
     }
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| AgentError::Listen { address: address.to_string(), source })
+    serve::listen(address).map_err(|source| AgentError::Listen { address: address.to_string(), source })
 }
 
 /// A Unix socket that is taken away when the agent ends.

@@ -10,6 +10,7 @@ use std::{
     convert::Infallible,
     future::poll_fn,
     io,
+    net::SocketAddr,
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -21,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use observer_aggregate::window::Window;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpSocket, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
@@ -60,7 +61,7 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// The longest wait for a request, on a connection that was used before too.
     pub(crate) read: Duration,
-    /// The longest wait for a client to take more of a response.
+    /// The longest wait for a client to take more of a response, which is a third of what the socket holds back at least.
     pub(crate) write: Duration,
     /// How long requests may still run behind the shutdown.
     pub(crate) grace: Duration,
@@ -92,6 +93,24 @@ impl State {
         let pages = Pages::new(page_bytes, &telemetry);
         Self { windows, targets, exports, control, external_labels, telemetry, pages }
     }
+}
+
+/// What a connection holds back for a client, in bytes. The kernel takes it twice, and wants more when a third of that is gone: a client
+/// that takes less than 17 kB a second keeps us waiting for longer than [`Limits::write`]. On its own it would hold back megabytes.
+const SEND_BUFFER: u32 = 256 << 10;
+
+/// Listens for clients of the server.
+///
+/// # Errors
+/// When the address cannot be had.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // An agent that is started again finds the address of the one before.
+    socket.set_reuseaddr(true)?;
+    // Connections have it from here.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }
 
 /// Serves a TCP listener until `shutdown`, then ends what runs.
@@ -181,11 +200,12 @@ async fn connection<S>(
         let state = Arc::clone(&state);
         async move { Ok::<_, Infallible>(route::answer(&state, door, request).await) }
     });
+    let stream = Patient::new(stream, limits.write, state.telemetry.http_connections_cut.clone());
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.read)
         .max_buf_size(16 << 10)
-        .serve_connection(TokioIo::new(Patient::new(stream, limits.write)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => Some(ended),

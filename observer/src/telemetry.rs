@@ -123,6 +123,7 @@ telemetry! {
     page_held: Gauge = PAGE_HELD,
     page_held_limit: Gauge = PAGE_HELD_LIMIT,
     http_connections_refused: Counter = HTTP_CONNECTIONS_REFUSED,
+    http_connections_cut: Counter = HTTP_CONNECTIONS_CUT,
     http_requests: Labelled<Counter> = HTTP_REQUESTS,
     export_windows_lost: Labelled<Counter> = EXPORT_WINDOWS_LOST,
     export_series: Labelled<Gauge> = EXPORT_SERIES,

@@ -1,4 +1,4 @@
-//! `cargo xtask delivery`: the tests of exports that take too long for every change.
+//! `cargo xtask delivery`: the tests of exports and of the page that take too long for every change.
 
 use crate::{failure::Result, process, workspace};
 
@@ -8,7 +8,14 @@ pub(crate) fn run() -> Result<()> {
     process::run(
         process::cargo()
             .args(["test", "--package", "observer-tests", "--no-fail-fast"])
-            .args(["--test", "remote_write_stores", "--test", "remote_write_durable"])
+            .args([
+                "--test",
+                "remote_write_stores",
+                "--test",
+                "remote_write_durable",
+                "--test",
+                "agent_large_page",
+            ])
             .args(["--", "--ignored", "--test-threads", "1", "--nocapture"])
             .env("OBSERVER_BIN", workspace::target().join("debug/observer")),
     )

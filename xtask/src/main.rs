@@ -26,7 +26,7 @@ usage: cargo xtask COMMAND
   build [--static]    build the release binary; --static: one file without any library
   run [-- ARGS]       set up, build and start the agent, with these arguments after `observer run`
   test                set up and run everything that must hold before a change lands; as root
-  delivery            the long tests of remote write against real stores: ten minutes each, fifty kills; set up by `setup --tests`
+  delivery            the long tests: remote write into real stores, ten minutes each; fifty kills; 200,000 series; set up by `setup --tests`
   fuzz SECONDS        do odd things to exporters' bodies for that long, and see that every reader agrees about them
   tidy                check the project's own rules; part of `test`
   vm [KERNEL ...]     run the static agent on other kernels under QEMU: 6.1, 6.12, newest; all if none is named

@@ -75,6 +75,7 @@ rows! { AGENT_ROWS:
     PAGE_HELD = Gauge "observer_page_held_bytes", [], "Memory of pages that somebody may still read.";
     PAGE_HELD_LIMIT = Gauge "observer_page_held_limit_bytes", [], "How much there may be; beyond it a request gets status 503.";
     HTTP_CONNECTIONS_REFUSED = Counter "observer_http_connections_refused", [], "Connections to the agent's own HTTP server that were over its limit.";
+    HTTP_CONNECTIONS_CUT = Counter "observer_http_connections_cut", [], "Connections that the agent's own HTTP server ended because the client read too slowly: less than about 16 KiB a second for ten seconds.";
     HTTP_REQUESTS = Counter "observer_http_requests", ["path", "code"], "Requests to the agent's own HTTP server.";
 }
 

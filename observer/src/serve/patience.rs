@@ -1,12 +1,13 @@
 //! A stream that gives up on a peer that takes nothing.
 
 use std::{
-    io,
+    io, mem,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
@@ -16,13 +17,16 @@ use tokio::{
 pub(super) struct Patient<S> {
     stream: S,
     limit: Duration,
+    /// Counts the peers that it gave up on.
+    cut: Counter,
     /// Runs while a write waits.
     wait: Option<Pin<Box<Sleep>>>,
+    is_cut: bool,
 }
 
 impl<S> Patient<S> {
-    pub(super) const fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, wait: None }
+    pub(super) const fn new(stream: S, limit: Duration, cut: Counter) -> Self {
+        Self { stream, limit, cut, wait: None, is_cut: false }
     }
 
     fn bound<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -33,6 +37,9 @@ impl<S> Patient<S> {
         let limit = self.limit;
         let wait = self.wait.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(wait.as_mut().poll(cx));
+        if !mem::replace(&mut self.is_cut, true) {
+            self.cut.inc();
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

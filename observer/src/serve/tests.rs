@@ -49,7 +49,7 @@ impl Control for Levels {
 }
 
 struct Server {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     windows: watch::Sender<Arc<Window>>,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
@@ -124,7 +124,7 @@ fn snapshot() -> TargetSnapshot {
 }
 
 async fn start(limits: Limits) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let (windows, state) = state();
     let (stop, stopped) = oneshot::channel();
@@ -459,6 +459,7 @@ async fn a_client_that_reads_nothing_blocks_nobody_and_is_cut_off() {
     })
     .await
     .expect("the slow client keeps its connection");
+    assert_eq!(server.state.telemetry.http_connections_cut.get(), 1);
     let mut page = Vec::new();
     let ended = slow.read_to_end(&mut page).await;
     assert!(ended.is_err() || page.len() < 8 << 20, "{} bytes", page.len());
