@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io::Write as _};
 
-use crate::{Kind, labels, name, number};
+use crate::{Exemplar, Kind, labels, name, number};
 
 /// A format to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,7 +133,38 @@ impl<'b> Writer<'b> {
     }
 
     /// As [`Self::sample`], for samples whose name is known.
+    #[inline]
     pub fn line(&mut self, prefix: &Prefix, labels: &str, value: f64, timestamp_ms: Option<i64>) {
+        self.start(prefix, labels, value, timestamp_ms);
+        self.out.push(b'\n');
+    }
+
+    /// As [`Self::line`], with an exemplar if the format has them. In OpenMetrics only a counter's `_total` and a bucket may have one.
+    pub fn line_with(
+        &mut self,
+        prefix: &Prefix,
+        labels: &str,
+        value: f64,
+        timestamp_ms: Option<i64>,
+        exemplar: &Exemplar<'_>,
+    ) {
+        self.start(prefix, labels, value, timestamp_ms);
+        if self.format == Format::OpenMetrics {
+            let Exemplar { labels, value, timestamp_ms } = exemplar;
+            self.out.extend_from_slice(b" # {");
+            self.labels(labels.block());
+            self.out.extend_from_slice(b"} ");
+            number::write_value(self.out, *value);
+            if let Some(millis) = timestamp_ms {
+                self.timestamp(*millis);
+            }
+        }
+        self.out.push(b'\n');
+    }
+
+    /// A line up to its exemplar.
+    #[inline]
+    fn start(&mut self, prefix: &Prefix, labels: &str, value: f64, timestamp_ms: Option<i64>) {
         self.out.extend_from_slice(&prefix.text);
         if !labels.is_empty() {
             self.out.push(if prefix.quoted { b',' } else { b'{' });
@@ -147,7 +178,6 @@ impl<'b> Writer<'b> {
         if let Some(millis) = timestamp_ms {
             self.timestamp(millis);
         }
-        self.out.push(b'\n');
     }
 
     /// Ends the body, which nothing may follow.

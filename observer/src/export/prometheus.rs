@@ -11,7 +11,7 @@ use observer_aggregate::{
     series::{NO_TIME, is_present},
     window::View,
 };
-use observer_exposition::{Format, Names};
+use observer_exposition::{Exemplar, Format, Labels, Names};
 
 pub(crate) use self::plan::Plan;
 
@@ -74,6 +74,13 @@ fn present(view: &View<'_>, slot: u32) -> Option<f64> {
 /// The time that a sample brought.
 fn time(view: &View<'_>, slot: u32) -> Option<i64> {
     view.times.get(slot as usize).copied().filter(|time| *time != NO_TIME)
+}
+
+/// The exemplar of a counter or a bucket. Who looks for it has looked whether there are any.
+fn exemplar<'v>(view: &View<'v>, slot: u32) -> Option<Exemplar<'v>> {
+    let of = view.exemplars.of(slot).last()?;
+    let labels = Labels::unchecked(view.exemplars.labels(of));
+    Some(Exemplar { labels, value: of.value, timestamp_ms: Some(of.time_ms).filter(|time| *time != NO_TIME) })
 }
 
 #[cfg(test)]

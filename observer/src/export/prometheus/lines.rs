@@ -7,7 +7,7 @@ use observer_aggregate::{
 use observer_exposition::{self as exposition, Format, Header, Labels, Names, Prefix, Writer, escape};
 
 use super::{
-    Dropped,
+    Dropped, exemplar,
     plan::{Merged, Place, Plan, full_name, is_foreign_to_text},
     present, time,
 };
@@ -66,6 +66,7 @@ impl Lines<'_, '_> {
         let mut prefixes = Prefixes::default();
         let mut is_headed = false;
         let (mut natives, mut counts) = (0, 0);
+        let exemplified = self.exemplified(family);
         for run in &family.runs {
             let view = &views[run.view as usize];
             for &slot in &view.layout.order()[run.from as usize..run.to as usize] {
@@ -92,7 +93,11 @@ impl Lines<'_, '_> {
                 }
                 let prefix = prefixes.of(&self.writer, &family.name, suffix);
                 let labels = self.external.join(view.layout.labels(slot));
-                self.writer.line(prefix, labels, value, time(view, slot));
+                let may_have = exemplified == Some(suffix) && !view.exemplars.is_empty();
+                match may_have.then(|| exemplar(view, slot)).flatten() {
+                    Some(of) => self.writer.line_with(prefix, labels, value, time(view, slot), &of),
+                    None => self.writer.line(prefix, labels, value, time(view, slot)),
+                }
             }
         }
         // Each native histogram that has a classic form has one count there.
@@ -104,6 +109,18 @@ impl Lines<'_, '_> {
                     is_headed = true;
                 }
             });
+        }
+    }
+
+    /// Which samples of a family may have exemplars.
+    fn exemplified(&self, family: &Merged) -> Option<Suffix> {
+        match (self.format, family.kind) {
+            // What is no counter to OpenMetrics stands there as unknown.
+            (Format::OpenMetrics, Kind::Counter) => {
+                Some(Suffix::Total).filter(|total| family.suffix == *total && !family.shadowed)
+            }
+            (Format::OpenMetrics, Kind::Histogram | Kind::GaugeHistogram) => Some(Suffix::Bucket),
+            _ => None,
         }
     }
 

@@ -7,8 +7,10 @@ use std::{
 };
 
 use observer_aggregate::{
+    exemplars::Exemplar,
     family::{Kind, Suffix},
     native::{Buckets, CUSTOM_BUCKETS, Native},
+    series::NO_TIME,
     window::View,
 };
 use observer_export::wire;
@@ -35,6 +37,7 @@ struct Messages<'p, 'w> {
     value: Vec<u8>,
     /// A message within the value, and one within that.
     part: Vec<u8>,
+    exemplar: Vec<u8>,
     rows: Vec<Row>,
 }
 
@@ -66,6 +69,7 @@ pub(super) fn write(
         metric: Vec::new(),
         value: Vec::new(),
         part: Vec::new(),
+        exemplar: Vec::new(),
         rows: Vec::new(),
     };
     for family in &plan.families {
@@ -125,6 +129,9 @@ impl Messages<'_, '_> {
             for row in &rows {
                 self.value.clear();
                 wire::double(&mut self.value, 1, row.value);
+                if *kind == Kind::Counter {
+                    self.counter_exemplar(row);
+                }
                 self.metric(*kind, row, None);
             }
         }
@@ -193,6 +200,7 @@ impl Messages<'_, '_> {
             _ => {
                 wire::double(&mut self.value, 1, first.value);
                 if kind == Kind::Counter {
+                    self.counter_exemplar(first);
                     self.created(3, created);
                 }
             }
@@ -220,13 +228,51 @@ impl Messages<'_, '_> {
             count_field(&mut self.part, (1, 4), row.value, is_float);
             let bound = self.bound(row, "le");
             wire::double(&mut self.part, 2, bound);
+            for of in exemplars(self.views, row) {
+                self.exemplar(row, of);
+                wire::bytes(&mut self.part, 3, &self.exemplar);
+            }
             wire::bytes(&mut self.value, 3, &self.part);
         }
         if let Some(native) = native {
             let Self { value, part, .. } = self;
             native_part(value, part, native);
+            if let Some(row) = find(&[Suffix::Native]) {
+                for of in exemplars(self.views, row) {
+                    self.exemplar(row, of);
+                    wire::bytes(&mut self.value, 16, &self.exemplar);
+                }
+            }
         }
         self.created(15, created);
+    }
+
+    fn counter_exemplar(&mut self, row: &Row) {
+        for of in exemplars(self.views, row) {
+            self.exemplar(row, of);
+            wire::bytes(&mut self.value, 2, &self.exemplar);
+        }
+    }
+
+    /// Leaves an exemplar's message in `exemplar`.
+    fn exemplar(&mut self, row: &Row, of: &Exemplar) {
+        let out = &mut self.exemplar;
+        out.clear();
+        let labels = Labels::unchecked(self.views[row.place.0 as usize].exemplars.labels(of));
+        for label in labels.iter() {
+            let (name, value) = (legacy_label(&label.name), unescape(label.value));
+            wire::tag(out, 1, wire::BYTES);
+            wire::varint(out, (wire::bytes_len(name.len()) + wire::bytes_len(value.len())) as u64);
+            wire::bytes(out, 1, name.as_bytes());
+            wire::bytes(out, 2, value.as_bytes());
+        }
+        wire::double(out, 2, of.value);
+        if of.time_ms != NO_TIME {
+            let timestamp = wire::open(out, 3);
+            wire::number(out, 1, of.time_ms.div_euclid(1000).cast_unsigned());
+            wire::number(out, 2, (of.time_ms.rem_euclid(1000) * 1_000_000).cast_unsigned());
+            wire::close(out, timestamp);
+        }
     }
 
     /// The bound or quantile that a label of the series says.
@@ -264,6 +310,11 @@ impl Messages<'_, '_> {
         }
         wire::bytes(&mut self.family, 4, &self.metric);
     }
+}
+
+/// The exemplars of a series.
+fn exemplars<'v>(views: &[View<'v>], row: &Row) -> &'v [Exemplar] {
+    views[row.place.0 as usize].exemplars.of(row.place.1)
 }
 
 /// The label that tells parts of one metric apart.

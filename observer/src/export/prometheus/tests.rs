@@ -233,3 +233,82 @@ fn a_page_of_text_says_how_many_native_histograms_it_cannot_show() {
         assert_eq!(dropped, Dropped { native, ..NONE });
     }
 }
+
+/// A page of one block whose series have exemplars.
+fn page_with_exemplars(form: Form) -> Vec<u8> {
+    let mut block = Block::default();
+    let mut add = |name: &str, kind, suffix: Suffix, labels: &str, exemplar: &str, time| {
+        let family = block.family(name, kind, "", "");
+        let slot = block.add(family, suffix, labels).unwrap();
+        block.set(slot, 3.0);
+        block.set_exemplar(slot, exemplar, 0.5, time);
+        slot
+    };
+    add("c", Kind::Counter, Suffix::Total, "", "trace_id=\"a\\\"b\",\"x.y\"=\"1\"", Some(-1_500));
+    add("d", Kind::Counter, Suffix::None, "", "t=\"1\"", None);
+    add("h", Kind::Histogram, Suffix::Bucket, "le=\"+Inf\"", "", Some(1_700_000_000_123));
+    add("h", Kind::Histogram, Suffix::Count, "", "t=\"1\"", None);
+    add("g", Kind::Gauge, Suffix::None, "", "t=\"1\"", None);
+    let gone = add("c", Kind::Counter, Suffix::Total, "x=\"1\"", "t=\"1\"", None);
+    let mut window = Window::default();
+    // A target that is down keeps its exemplars, and none of its series is there.
+    block.set(gone, observer_aggregate::series::STALE);
+    window.begin(0, true);
+    window.take(Source::Scrape, &mut block);
+    let views: Vec<_> = window.views().collect();
+    let mut out = Vec::new();
+    write(&mut Plan::default(), &views, &mut out, form, &[("zone".to_owned(), "z".to_owned())]);
+    out
+}
+
+#[test]
+fn exemplars_stand_behind_counters_and_buckets_of_openmetrics() {
+    let page = |format, names| String::from_utf8(page_with_exemplars(Form::Lines(format, names))).unwrap();
+    let expected = "\
+# TYPE c counter
+c_total{zone=\"z\"} 3 # {trace_id=\"a\\\"b\",x_y=\"1\"} 0.5 -1.500
+# TYPE d unknown
+d{zone=\"z\"} 3
+# TYPE h histogram
+h_bucket{le=\"+Inf\",zone=\"z\"} 3 # {} 0.5 1700000000.123
+h_count{zone=\"z\"} 3
+# TYPE g gauge
+g{zone=\"z\"} 3
+# EOF
+";
+    let written = page(Format::OpenMetrics, Names::Underscores);
+    assert_eq!(written, expected);
+    assert_eq!(exposition::openmetrics(written.as_bytes()).find_map(Result::err), None);
+    assert_eq!(page(Format::OpenMetrics, Names::Quoted), expected.replace("x_y=", "\"x.y\"="));
+    assert!(!page(Format::Text, Names::Underscores).contains("} 0.5"));
+}
+
+#[test]
+fn exemplars_of_a_protobuf_page_are_those_that_were_scraped() {
+    let page = page_with_exemplars(Form::Protobuf);
+    let mut told = Vec::new();
+    for family in exposition::protobuf(&page) {
+        let family = family.unwrap();
+        for metric in family.metrics() {
+            let of = match metric.unwrap().value {
+                exposition::protobuf::Value::Counter { exemplar, .. } => exemplar,
+                exposition::protobuf::Value::Histogram(histogram) => {
+                    histogram.buckets().find_map(|bucket| bucket.exemplar)
+                }
+                _ => None,
+            };
+            let labels = |of: exposition::protobuf::Exemplar<'_>| {
+                of.labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>()
+            };
+            told.push((family.name.to_owned(), of.map(|of| (labels(of), of.value, of.timestamp_ms))));
+        }
+    }
+    let labels = |all: &[&str]| all.iter().map(|label| (*label).to_owned()).collect::<Vec<_>>();
+    let expected = [
+        ("c_total", Some((labels(&["trace_id=a\"b", "x_y=1"]), 0.5, Some(-1_500)))),
+        ("d", Some((labels(&["t=1"]), 0.5, None))),
+        ("h", Some((labels(&[]), 0.5, Some(1_700_000_000_123)))),
+        ("g", None),
+    ];
+    assert_eq!(told, expected.map(|(name, of)| (name.to_owned(), of)));
+}

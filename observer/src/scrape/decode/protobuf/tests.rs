@@ -407,6 +407,8 @@ fn native_histograms_of_a_page_are_those_that_were_written() {
         let family = block.family("h", kind, "", "");
         let slot = block.add(family, Suffix::Native, "x=\"1\"").unwrap();
         block.set_native(slot, 10.0).clone_from(&wanted);
+        block.add_exemplar(slot, "trace_id=\"a\"", 0.5, Some(7_000));
+        block.add_exemplar(slot, "trace_id=\"b\"", 0.5, Some(8_125));
         let mut window = Window::default();
         window.begin(0, true);
         window.take(Source::Kernel, &mut block);
@@ -416,5 +418,7 @@ fn native_histograms_of_a_page_are_those_that_were_written() {
         let mut core = core(native(), Rules::default());
         decode(&mut core, &page);
         assert_eq!(core.block.natives().map(|(_, native)| native).collect::<Vec<_>>(), [&wanted]);
+        let told = |trace, ms| format!("h {{trace_id=\"{trace}\"}} 0.5 Some({ms})");
+        assert_eq!(exemplars(&core).0, [told("a", 7000), told("b", 8125)]);
     }
 }
