@@ -21,6 +21,7 @@
 mod attributes;
 mod body;
 mod composite;
+mod exemplars;
 mod groups;
 mod native;
 mod number;
@@ -116,6 +117,8 @@ pub struct Stats {
     pub unsupported: u64,
     /// Histograms whose buckets contradict each other, or that count in fractions.
     pub malformed: u64,
+    /// Exemplars written.
+    pub exemplars: u64,
     /// Points that have nothing to tell yet, with delta temporality: first values, and values of no later time.
     pub withheld: u64,
     /// Exponential histograms that were made coarser to keep to the limit of buckets.
@@ -145,6 +148,8 @@ struct Pen<'a> {
     delta: bool,
     origin: Origin,
     max_buckets: usize,
+    /// The highest serial of an exemplar that was told.
+    told_exemplars: u64,
     view: View<'a>,
 }
 
@@ -204,6 +209,7 @@ impl Encoder {
             delta: options.temporality == Temporality::Delta,
             origin: Origin { created_ns: None, born_ns, watching_since_ns: self.watching_since_ns },
             max_buckets: options.max_buckets.max(1),
+            told_exemplars: mem::replace(&mut plan.told_exemplars, view.exemplars.newest()),
             view,
         };
         let lane = view.block as usize % bodies.len();
@@ -277,11 +283,12 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Room for a point; see [`Body::point`].
+    /// Room for a point with so many exemplars; see [`Body::point`].
     #[inline]
-    fn point(&mut self, path: &Path<'_>, len: usize, counts: Counts) -> &mut Vec<u8> {
+    fn point(&mut self, path: &Path<'_>, len: usize, counts: Counts, exemplars: u32) -> &mut Vec<u8> {
         self.stats.points += 1;
-        self.body.point(path, (len, counts), self.limits, self.stamp, self.out)
+        self.stats.exemplars += u64::from(exemplars);
+        self.body.point(path, (len, counts, exemplars), self.limits, self.stamp, self.out)
     }
 }
 

@@ -139,10 +139,14 @@ impl Transport for Receiver {
 
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
         let halves = encoding::split(&parcel.body)?;
-        Some(halves.map(|Piece { body, samples, histograms }| Parcel {
+        Some(halves.map(|Piece { body, samples, histograms, exemplars }| Parcel {
             protocol: parcel.protocol,
             body: body.into(),
-            contents: Contents { samples: samples.into(), histograms: histograms.into(), exemplars: 0 },
+            contents: Contents {
+                samples: samples.into(),
+                histograms: histograms.into(),
+                exemplars: exemplars.into(),
+            },
             attempt: parcel.attempt,
             refused_lately: false,
         }))
@@ -253,7 +257,7 @@ impl Encode for Told {
         let Self { encoder, gauges, told } = self;
         encoder.window(window, out);
         set_count(&gauges.memory, encoder.memory_bytes());
-        let Stats { points: _, unsupported, malformed, withheld, coarsened } = encoder.stats();
+        let Stats { points: _, exemplars: _, unsupported, malformed, withheld, coarsened } = encoder.stats();
         for (counter, now, before) in [
             (&gauges.unsupported, unsupported, told.unsupported),
             (&gauges.malformed, malformed, told.malformed),

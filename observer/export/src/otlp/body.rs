@@ -50,6 +50,7 @@ pub(super) struct Body {
     bytes: Vec<u8>,
     samples: u32,
     histograms: u32,
+    exemplars: u32,
     group: Option<(Open, Open)>,
     metric: Option<(Open, Open)>,
 }
@@ -63,7 +64,7 @@ pub(super) enum Counts {
 
 impl Body {
     pub(super) const fn new(lane: u16) -> Self {
-        Self { lane, bytes: Vec::new(), samples: 0, histograms: 0, group: None, metric: None }
+        Self { lane, bytes: Vec::new(), samples: 0, histograms: 0, exemplars: 0, group: None, metric: None }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -74,12 +75,12 @@ impl Body {
         self.bytes.capacity()
     }
 
-    /// Room for a point of `len` bytes: its tag and length are written, its fields have to follow.
+    /// Room for a point of `len` bytes with so many exemplars: its tag and length are written, its fields have to follow.
     #[inline]
     pub(super) fn point(
         &mut self,
         path: &Path<'_>,
-        (len, counts): (usize, Counts),
+        (len, counts, exemplars): (usize, Counts, u32),
         limits: Limits,
         stamp: Stamp,
         out: &mut dyn FnMut(Batch<'_>),
@@ -95,6 +96,7 @@ impl Body {
             Counts::Sample => self.samples += 1,
             Counts::Histogram => self.histograms += 1,
         }
+        self.exemplars += exemplars;
         wire::tag(&mut self.bytes, DATA_POINTS, wire::BYTES);
         wire::varint(&mut self.bytes, len as u64);
         &mut self.bytes
@@ -144,10 +146,10 @@ impl Body {
             last,
             samples: self.samples,
             histograms: self.histograms,
-            exemplars: 0,
+            exemplars: self.exemplars,
             body: &self.bytes,
         });
         self.bytes.clear();
-        (self.samples, self.histograms) = (0, 0);
+        (self.samples, self.histograms, self.exemplars) = (0, 0, 0);
     }
 }

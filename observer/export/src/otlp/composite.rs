@@ -5,6 +5,7 @@ use observer_aggregate::series::{is_present, is_stale};
 use super::{
     Pen, Work,
     body::{Counts, Path},
+    exemplars::{Fields, OF_HISTOGRAM},
     number::{CUMULATIVE, DELTA, Told},
     plan::{Composite, Metric, NONE, Plan},
 };
@@ -40,6 +41,8 @@ pub(super) struct Scratch {
     pub(super) positive: Vec<f64>,
     pub(super) negative: Vec<f64>,
     pub(super) point: Vec<u8>,
+    /// The exemplars of a point that is written.
+    pub(super) exemplars: Fields,
 }
 
 impl Pen<'_> {
@@ -67,6 +70,7 @@ impl Pen<'_> {
             wire::fixed64(point, TIME, self.time_ns(lead));
             wire::number(point, flags, 1);
             point.extend_from_slice(&plan.blobs[state.at as usize..][..state.len as usize]);
+            work.buckets.exemplars.clear();
             let counts = if path.data == SUMMARY { Counts::Sample } else { Counts::Histogram };
             work.write_point(path, counts);
         }
@@ -162,6 +166,10 @@ impl Pen<'_> {
         let blob = &plan.blobs[state.at as usize..][..state.len as usize];
         work.buckets.explicit(start_ns, time_ns, all, sum);
         work.buckets.point.extend_from_slice(blob);
+        work.buckets.exemplars.clear();
+        for (slot, _) in &plan.members[members.clone()] {
+            self.exemplars(*slot, OF_HISTOGRAM, time_ns, &mut work.buckets.exemplars);
+        }
         work.write_point(path, Counts::Histogram);
     }
 
@@ -193,6 +201,7 @@ impl Pen<'_> {
                 }
             }
             point.extend_from_slice(&plan.blobs[state.at as usize..][..state.len as usize]);
+            work.buckets.exemplars.clear();
             work.write_point(&path, Counts::Sample);
         }
     }
@@ -223,10 +232,12 @@ impl Scratch {
 }
 
 impl Work<'_> {
-    /// Puts the point that has been written aside into the request.
+    /// Puts the point and the exemplars that have been written aside into the request.
     pub(super) fn write_point(&mut self, path: &Path<'_>, counts: Counts) {
-        let point = std::mem::take(&mut self.buckets.point);
-        self.point(path, point.len(), counts).extend_from_slice(&point);
+        let mut point = std::mem::take(&mut self.buckets.point);
+        let Fields { bytes, count } = &self.buckets.exemplars;
+        point.extend_from_slice(bytes);
+        self.point(path, point.len(), counts, *count).extend_from_slice(&point);
         self.buckets.point = point;
     }
 }

@@ -9,6 +9,7 @@ use super::{
     Pen, Work,
     body::{Counts, Path},
     composite::{COUNT, HISTOGRAM, HISTOGRAM_FLAGS, START, SUM, Scratch, TIME},
+    exemplars::{OF_EXPONENTIAL, OF_HISTOGRAM},
     number::{CUMULATIVE, DELTA, Told},
     plan::{Composite, EXPONENTIAL_ATTRIBUTES, Metric, Plan},
 };
@@ -110,6 +111,9 @@ impl Pen<'_> {
             work.buckets.write(native, coarser, (start_ns, time_ns), zero, sum);
             work.buckets.point.extend_from_slice(attributes);
         }
+        let field = if native.schema == CUSTOM_BUCKETS { OF_HISTOGRAM } else { OF_EXPONENTIAL };
+        work.buckets.exemplars.clear();
+        self.exemplars(*lead, field, time_ns, &mut work.buckets.exemplars);
         state.value = native.count;
         state.told(start_ns, time_ns);
         // With delta temporality the next point's start is this one's time, with the other it stays.

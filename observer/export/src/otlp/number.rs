@@ -5,13 +5,14 @@ use observer_aggregate::series::{is_present, is_stale};
 use super::{
     Pen, Work,
     body::{Counts, Path},
+    exemplars::{Fields, OF_NUMBER},
     plan::{Data, Metric, Number, Plan},
     state::{Origin, Slot, Step},
 };
 
 /// Fields of `Metric`.
-const GAUGE: u32 = 5;
-const SUM: u32 = 7;
+pub(super) const GAUGE: u32 = 5;
+pub(super) const SUM: u32 = 7;
 
 /// `aggregation_temporality`, field 2 of sums and histograms.
 pub(super) const DELTA: &[u8] = &[0x10, 1];
@@ -26,6 +27,9 @@ pub(super) const TIME: u8 = 0x19;
 const AS_DOUBLE: u8 = 0x21;
 /// `flags` with `DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`.
 const NO_VALUE: [u8; 2] = [0x40, 1];
+
+/// No exemplars.
+const NONE: Fields = Fields { bytes: Vec::new(), count: 0 };
 
 /// A point's start, or why there is no point.
 pub(super) enum Told {
@@ -61,6 +65,9 @@ impl Pen<'_> {
         };
         let path = Path { data, how, ..path };
         let delta = self.delta && monotonic;
+        let news = monotonic && self.view.exemplars.newest() > self.told_exemplars;
+        let mut exemplars = std::mem::take(&mut work.buckets.exemplars);
+        exemplars.clear();
         for &Number { slot, created } in &plan.numbers[metric.points.clone()] {
             let value = self.view.values[slot as usize];
             let time_ns = self.time_ns(slot);
@@ -70,13 +77,13 @@ impl Pen<'_> {
                 // An ended stream of deltas says nothing more. What was never told has no end.
                 if is_stale(value) && !delta && state.last_ns != 0 {
                     let start_ns = (data == SUM).then_some(state.start_ns);
-                    write(work, &path, (start_ns, time_ns), None, attributes);
+                    write(work, &path, (start_ns, time_ns), None, attributes, &NONE);
                 }
                 continue;
             }
             if data == GAUGE {
                 state.last_ns = time_ns;
-                write(work, &path, (None, time_ns), Some(value), attributes);
+                write(work, &path, (None, time_ns), Some(value), attributes, &NONE);
                 continue;
             }
             let fell = monotonic && value < state.value;
@@ -89,7 +96,11 @@ impl Pen<'_> {
                     let told = if whole { value } else { value - state.value };
                     state.value = value;
                     state.told(start_ns, time_ns);
-                    write(work, &path, (Some(start_ns), time_ns), Some(told), attributes);
+                    if news {
+                        exemplars.clear();
+                        self.exemplars(slot, OF_NUMBER, time_ns, &mut exemplars);
+                    }
+                    write(work, &path, (Some(start_ns), time_ns), Some(told), attributes, &exemplars);
                 }
                 Told::Withheld { remember } => {
                     if let Some(start_ns) = remember {
@@ -100,6 +111,7 @@ impl Pen<'_> {
                 }
             }
         }
+        work.buckets.exemplars = exemplars;
     }
 }
 
@@ -111,6 +123,7 @@ fn write(
     (start_ns, time_ns): (Option<u64>, u64),
     value: Option<f64>,
     attributes: &[u8],
+    exemplars: &Fields,
 ) {
     let mut fields = [0; 27];
     let mut len = 0;
@@ -130,7 +143,9 @@ fn write(
             len += 2;
         }
     }
-    let out = work.point(path, len + attributes.len(), Counts::Sample);
+    let Fields { bytes, count } = exemplars;
+    let out = work.point(path, len + attributes.len() + bytes.len(), Counts::Sample, *count);
     out.extend_from_slice(&fields[..len]);
     out.extend_from_slice(attributes);
+    out.extend_from_slice(bytes);
 }

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     layout: Option<Arc<Layout>>,
     /// The window that last had the block.
     pub(super) serial: u64,
+    /// The highest serial of an exemplar that was told.
+    pub(super) told_exemplars: u64,
     /// By slot.
     pub(super) slots: Vec<Slot>,
     /// Encoded attributes.

@@ -3,7 +3,9 @@
 use super::{
     body::{Body, Counts, Limits, Path, Stamp},
     composite::HISTOGRAM,
+    exemplars::{OF_EXPONENTIAL, OF_HISTOGRAM, OF_NUMBER},
     native::EXPONENTIAL_HISTOGRAM,
+    number::{GAUGE, SUM},
     read::{Field, fields, message},
 };
 use crate::Batch;
@@ -17,6 +19,8 @@ pub struct Piece {
     pub samples: u32,
     /// Points of histograms.
     pub histograms: u32,
+    /// Their exemplars.
+    pub exemplars: u32,
 }
 
 /// Cuts a request's points in two halves. `None` if it has a single one.
@@ -32,8 +36,8 @@ pub fn split(request: &[u8]) -> Option<[Piece; 2]> {
     let limits = Limits { points: u32::MAX, bytes: usize::MAX };
     let stamp = Stamp { end_ms: 0, serial: 0 };
     let mut take = |batch: Batch<'_>| {
-        let Batch { body, samples, histograms, .. } = batch;
-        pieces.push(Piece { body: body.to_vec(), samples, histograms });
+        let Batch { body, samples, histograms, exemplars, .. } = batch;
+        pieces.push(Piece { body: body.to_vec(), samples, histograms, exemplars });
     };
     let (mut at, mut place) = (0, 0);
     each_point(request, &mut |metric, path, point| {
@@ -43,11 +47,14 @@ pub fn split(request: &[u8]) -> Option<[Piece; 2]> {
             // The metrics of a resource need not stay together.
             body.end_group();
         }
-        let counts = match path.data {
-            HISTOGRAM | EXPONENTIAL_HISTOGRAM => Counts::Histogram,
-            _ => Counts::Sample,
+        let (counts, field) = match path.data {
+            HISTOGRAM => (Counts::Histogram, Some(OF_HISTOGRAM)),
+            EXPONENTIAL_HISTOGRAM => (Counts::Histogram, Some(OF_EXPONENTIAL)),
+            GAUGE | SUM => (Counts::Sample, Some(OF_NUMBER)),
+            _ => (Counts::Sample, None),
         };
-        body.point(path, (point.len(), counts), limits, stamp, &mut take).extend_from_slice(point);
+        let exemplars = fields(point).filter(|of| Some(of.number) == field).count() as u32;
+        body.point(path, (point.len(), counts, exemplars), limits, stamp, &mut take).extend_from_slice(point);
         (at, place) = (at + 1, metric);
     });
     body.hand_out(stamp, true, &mut take);

@@ -2,6 +2,7 @@
 
 #[path = "../../../aggregate/tests/support/allocations.rs"]
 mod allocations;
+mod exemplars;
 mod histograms;
 mod points;
 #[path = "../../../aggregate/tests/support/random.rs"]

@@ -371,7 +371,8 @@ fn a_request_can_be_cut_until_it_has_one_point() {
     let mut origin = Origin::new(Source::Scrape);
     for n in 0..9 {
         let labels = format!("instance=\"{}\",job=\"j\",n=\"{n}\"", n / 4);
-        origin.set(("c", Kind::Counter), Suffix::Total, &labels, f64::from(n));
+        let slot = origin.set(("c", Kind::Counter), Suffix::Total, &labels, f64::from(n));
+        origin.block.set_exemplar(slot, "t=\"1\"", f64::from(n), None);
         origin.histogram("h", &labels, &[("1", 1), ("+Inf", 3)], 1.0);
     }
     let mut encoder = Encoder::new(Options::default());
@@ -386,6 +387,11 @@ fn a_request_can_be_cut_until_it_has_one_point() {
                 let sizes = halves.each_ref().map(|half| half.samples + half.histograms);
                 assert_eq!(sizes.iter().sum::<u32>() as usize, points(&request).len());
                 assert!(sizes[0].abs_diff(sizes[1]) <= 1);
+                for half in &halves {
+                    let said = points(&Request::decode(&*half.body).unwrap());
+                    let with = said.iter().filter(|point| point.contains("exemplars: [Exemplar")).count();
+                    assert_eq!(half.exemplars as usize, with);
+                }
                 waiting.extend(halves.map(|half| half.body));
             }
             None => parts.extend(points(&request)),

@@ -137,6 +137,22 @@ pub(crate) struct Number {
     pub(crate) attributes: Vec<KeyValue>,
     #[prost(uint32, tag = "8")]
     pub(crate) flags: u32,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) exemplars: Vec<Exemplar>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Exemplar {
+    #[prost(fixed64, tag = "2")]
+    pub(crate) time: u64,
+    #[prost(double, optional, tag = "3")]
+    pub(crate) value: Option<f64>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) span_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    pub(crate) trace_id: Vec<u8>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) attributes: Vec<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -157,6 +173,8 @@ pub(crate) struct HistogramPoint {
     pub(crate) explicit_bounds: Vec<f64>,
     #[prost(uint32, tag = "10")]
     pub(crate) flags: u32,
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) exemplars: Vec<Exemplar>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -183,6 +201,8 @@ pub(crate) struct ExponentialPoint {
     pub(crate) flags: u32,
     #[prost(double, tag = "14")]
     pub(crate) zero_threshold: f64,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) exemplars: Vec<Exemplar>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -42,15 +42,20 @@ fn warm_windows_allocate_nothing() {
         }
         assert!(bytes > 40 * 3 * 1_000 * 30, "{bytes}");
         let stats = encoder.stats();
+        assert!(stats.exemplars >= 38 * 3 * 50, "{stats:?}");
         assert_eq!(stats.points + stats.withheld, 40 * 3 * 1_040);
         assert_eq!(stats.withheld > 0, temporality == Temporality::Delta);
     }
 }
 
 fn fill(origin: &mut Origin, value: f64) {
-    for n in 0..500 {
+    for n in 0..500_u64 {
         let labels = format!("instance=\"i\",job=\"j\",n=\"{n}\"");
-        origin.set(("c", Kind::Counter), Suffix::Total, &labels, value);
+        let slot = origin.set(("c", Kind::Counter), Suffix::Total, &labels, value);
+        if n % 10 == 0 {
+            let trace = format!("trace_id=\"{:032x}\",n=\"{n}\"", n + 1000 * value as u64);
+            origin.block.set_exemplar(slot, &trace, value, None);
+        }
         origin.set(("g", Kind::Gauge), Suffix::None, &labels, value);
     }
     for n in 0..20 {

@@ -44,9 +44,10 @@ impl Origin {
     }
 
     /// A native histogram.
-    pub(crate) fn native(&mut self, name: &str, labels: &str, native: &Native) {
+    pub(crate) fn native(&mut self, name: &str, labels: &str, native: &Native) -> u32 {
         let slot = self.slot(name, Kind::Histogram, Suffix::Native, labels);
         self.block.set_native(slot, native.count).clone_from(native);
+        slot
     }
 
     /// A classic histogram: counts by bound, not cumulative; the last one's bound is infinite.
