@@ -10,6 +10,8 @@ use observer_aggregate::{
     window::{View, Window},
 };
 
+use line::Exemplars;
+
 /// What an encoder is told.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -47,6 +49,8 @@ struct Lines {
     slots: Vec<Slot>,
     text: Vec<u8>,
     dead: usize,
+    /// The highest serial of an exemplar that was written.
+    told: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,8 +99,9 @@ impl Encoder {
         written
     }
 
-    /// What was handed out last was not written: no value is taken for written before.
+    /// What was handed out last was not written: no value and no exemplar is taken for written before.
     pub fn forget_values(&mut self) {
+        self.blocks.values_mut().for_each(|lines| lines.told = 0);
         let slots = self.blocks.values_mut().flat_map(|lines| &mut lines.slots);
         slots.for_each(|slot| slot.last = UNWRITTEN);
     }
@@ -160,19 +165,24 @@ impl Lines {
         out: &mut dyn FnMut(&[u8]),
         written: &mut Written,
     ) {
-        let View { layout, values, times, .. } = view;
+        let View { layout, values, times, exemplars, .. } = view;
+        let told = std::mem::replace(&mut self.told, exemplars.newest());
+        let news = exemplars.newest() > told;
         for &slot in layout.order() {
             let (state, value) = (&mut self.slots[slot as usize], values[slot as usize]);
             let absent = !is_present(value) && !is_stale(value);
             let native = if is_present(value) { view.native(slot) } else { None };
-            let same = changed_only && native.is_none() && state.last.to_bits() == value.to_bits();
+            let of = if news && is_present(value) { exemplars.of(slot) } else { &[] };
+            let new = Exemplars { all: exemplars, of, told };
+            let same =
+                changed_only && native.is_none() && new.is_empty() && state.last.to_bits() == value.to_bits();
             if absent || same || state.len == 0 {
                 continue;
             }
             state.last = value;
             let time_ms = times.get(slot as usize).copied().filter(|time| *time != NO_TIME);
             let text = &self.text[state.at as usize..][..state.len as usize];
-            line::sample(buffer, text, time_ms.unwrap_or(window.end_ms), value, native);
+            line::sample(buffer, text, time_ms.unwrap_or(window.end_ms), value, native, new);
             match native {
                 Some(_) => written.histograms += 1,
                 None => written.samples += 1,

@@ -3,8 +3,9 @@
 use std::io::Write as _;
 
 use observer_aggregate::{
+    exemplars::{self, Exemplar},
     native::{Buckets, Native},
-    series::{Head, Layout, is_stale},
+    series::{Head, Layout, NO_TIME, is_stale},
     stream::Conditions,
     window::{Source, Window},
 };
@@ -71,19 +72,19 @@ pub(super) fn series(out: &mut Vec<u8>, source: Source, layout: &Layout, slot: u
     out.extend_from_slice(b",\"name\":");
     text(out, &format!("{name}{}", layout.suffix(slot).as_str()));
     out.extend_from_slice(b",\"labels\":{");
-    for (at, label) in Labels::unchecked(layout.labels(slot)).iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        text(out, &label.name);
-        out.push(b':');
-        text(out, &unescape(label.value));
-    }
+    labels(out, layout.labels(slot));
     out.push(b'}');
 }
 
 /// The line of a sample.
-pub(super) fn sample(out: &mut Vec<u8>, series: &[u8], time_ms: i64, value: f64, native: Option<&Native>) {
+pub(super) fn sample(
+    out: &mut Vec<u8>,
+    series: &[u8],
+    time_ms: i64,
+    value: f64,
+    native: Option<&Native>,
+    exemplars: Exemplars<'_>,
+) {
     out.extend_from_slice(series);
     put(out, format_args!(",\"time_ms\":{time_ms}"));
     match native {
@@ -97,7 +98,58 @@ pub(super) fn sample(out: &mut Vec<u8>, series: &[u8], time_ms: i64, value: f64,
             number(out, value);
         }
     }
+    exemplars.write(out);
     out.extend_from_slice(b"}\n");
+}
+
+/// The exemplars that go with a sample.
+#[derive(Clone, Copy)]
+pub(super) struct Exemplars<'w> {
+    /// All of the block.
+    pub(super) all: &'w exemplars::Exemplars,
+    /// Those of the slot.
+    pub(super) of: &'w [Exemplar],
+    /// Those up to this serial were written before.
+    pub(super) told: u64,
+}
+
+impl<'w> Exemplars<'w> {
+    pub(super) fn is_empty(self) -> bool {
+        self.untold().next().is_none()
+    }
+
+    fn untold(self) -> impl Iterator<Item = &'w Exemplar> {
+        self.of.iter().filter(move |exemplar| exemplar.serial > self.told)
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        if self.is_empty() {
+            return;
+        }
+        for (at, exemplar) in self.untold().enumerate() {
+            out.extend_from_slice(if at == 0 { b",\"exemplars\":[{\"labels\":{" } else { b",{\"labels\":{" });
+            labels(out, self.all.labels(exemplar));
+            out.extend_from_slice(b"},\"value\":");
+            number(out, exemplar.value);
+            if exemplar.time_ms != NO_TIME {
+                put(out, format_args!(",\"time_ms\":{}", exemplar.time_ms));
+            }
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
+}
+
+/// A label block as members of an object.
+fn labels(out: &mut Vec<u8>, block: &str) {
+    for (at, label) in Labels::unchecked(block).iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        text(out, &label.name);
+        out.push(b':');
+        text(out, &unescape(label.value));
+    }
 }
 
 fn histogram(out: &mut Vec<u8>, native: &Native) {

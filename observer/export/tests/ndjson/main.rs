@@ -52,6 +52,9 @@ fn the_documentation_shows_what_is_written() {
     let target_labels = "instance=\"127.0.0.1:9187\",job=\"postgres\"";
     target.set(("pg_up", Kind::Gauge), Suffix::None, target_labels, 1.0);
     target.set(("pg_ratio", Kind::Unknown), Suffix::None, target_labels, f64::NAN);
+    let queries = target.set(("pg_queries", Kind::Counter), Suffix::Total, target_labels, 7.0);
+    let trace = "trace_id=\"0af7651916cd43dd8448eb211c80319c\"";
+    target.block.set_exemplar(queries, trace, 0.067, Some(T0 - 250));
     let mut encoder = Encoder::default();
     let mut out = Vec::new();
     encoder
@@ -66,7 +69,9 @@ fn the_documentation_shows_what_is_written() {
     assert_eq!(std::str::from_utf8(&out).unwrap(), shown);
     // Each key of a line is explained in a row of its own.
     for line in read(&out) {
-        for key in line.as_object().expect("an object").keys() {
+        let of = line["exemplars"][0].as_object();
+        for key in line.as_object().expect("an object").keys().chain(of.into_iter().flat_map(|of| of.keys()))
+        {
             assert!(page.contains(&format!("| `{key}` |")), "{key}");
         }
     }
@@ -185,4 +190,34 @@ fn chunks_have_whole_lines() {
         (chunks, lines) = (chunks + 1, lines + read(chunk).len());
     });
     assert_eq!((chunks > 1, lines), (true, 5_001));
+}
+
+#[test]
+fn exemplars_are_written_once_and_again_where_nothing_was_written() {
+    for changed_only in [false, true] {
+        let mut encoder = Encoder::new(Options { changed_only, ..Options::default() });
+        let mut origin = Origin::new(Source::Scrape);
+        let slot = origin.set(("m", Kind::Counter), Suffix::Total, "", 1.0);
+        let native = origin.native("h", "", &example());
+        let exemplars = |serial, origin: &mut Origin, encoder: &mut Encoder| {
+            origin.block.touch();
+            let lines = encode(encoder, serial, &mut [origin]);
+            lines.iter().filter_map(|line| line.get("exemplars").cloned()).collect::<Vec<_>>()
+        };
+        let none: [Value; 0] = [];
+        assert_eq!(exemplars(1, &mut origin, &mut encoder), none);
+        origin.block.set_exemplar(slot, "a=\"\\\"\",b=\"\"", f64::NAN, None);
+        origin.block.add_exemplar(native, "t=\"1\"", 1.0, Some(7));
+        origin.block.add_exemplar(native, "t=\"2\"", 0.5, Some(8));
+        let of_counter = json!([{"labels": {"a": "\"", "b": ""}, "value": "NaN"}]);
+        let of_native = json!([{"labels": {"t": "1"}, "value": 1, "time_ms": 7}, {"labels": {"t": "2"}, "value": 0.5, "time_ms": 8}]);
+        // The counter's value is the same, and has a line for its exemplar.
+        assert_eq!(exemplars(2, &mut origin, &mut encoder), [of_counter.clone(), of_native.clone()]);
+        assert_eq!(exemplars(3, &mut origin, &mut encoder), none);
+        encoder.forget_values();
+        assert_eq!(exemplars(4, &mut origin, &mut encoder), [of_counter, of_native]);
+        origin.block.add_exemplar(native, "t=\"3\"", 0.5, Some(9));
+        let third = json!([{"labels": {"t": "3"}, "value": 0.5, "time_ms": 9}]);
+        assert_eq!(exemplars(5, &mut origin, &mut encoder), [third]);
+    }
 }
