@@ -1,9 +1,16 @@
 //! Which entry goes where: memory, disk, out, or overboard.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use crate::{
-    Cause, Entry, Fsync, Harm, Options, Place, Recovered, State, Stats, Totals,
+    Cause, Entry, Harm, Options, Place, Recovered, State, Stats, Totals,
     done::Done,
     door::Door,
     record::BODY,
@@ -20,9 +27,11 @@ pub(crate) struct Flow {
     store: Option<Store>,
     closed: Option<Closed>,
     open_errors: u64,
-    /// The number of this process' first entry, and of the next.
+    /// The number of this process' first entry, and one above the newest that came here.
     first: u64,
     next: u64,
+    /// The number of the next entry.
+    numbers: Arc<AtomicU64>,
     /// The number and the end of each entry that completes a window and is not durable yet.
     marks: VecDeque<(u64, i64)>,
     dropped: [Totals; Cause::ALL.len()],
@@ -55,6 +64,7 @@ impl Flow {
             open_errors: 0,
             first,
             next: first,
+            numbers: Arc::new(first.into()),
             marks: VecDeque::new(),
             dropped: [Totals::default(); Cause::ALL.len()],
             durable_end_ms: None,
@@ -76,9 +86,10 @@ impl Flow {
 
     fn open_through(&mut self, door: &Arc<dyn Door>) -> Result<(), Failure> {
         let (mut store, mut recovered) = Store::open(door, &self.options)?;
-        if self.next == self.first {
-            self.first = self.first.max(store.next());
-            self.next = self.first;
+        let higher = self.first.max(store.next());
+        // Unless there is an entry that has its number.
+        if self.numbers.compare_exchange(self.first, higher, Relaxed, Relaxed).is_ok() {
+            (self.first, self.next) = (higher, higher);
         }
         if store.next() > self.first {
             // The clock went back, and the directory could not be read at first.
@@ -93,10 +104,30 @@ impl Flow {
         Ok(())
     }
 
-    pub(crate) fn push(&mut self, mut entry: Entry) -> u64 {
-        let seq = self.next;
-        self.next += 1;
-        entry.seq = seq;
+    /// What gives entries their numbers.
+    pub(crate) fn numbers(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.numbers)
+    }
+
+    /// Whether the disk is not asked for an entry of that size.
+    pub(crate) fn is_for_memory(&self, size: u64) -> bool {
+        !self.is_for_disk(size)
+    }
+
+    /// Takes in what came meanwhile.
+    pub(crate) fn enter(&mut self, (passed, entries): (Option<(u64, i64)>, VecDeque<Entry>)) {
+        if let Some((seq, end_ms)) = passed {
+            self.marks.push_back((seq, end_ms));
+            self.newest_end_ms = self.newest_end_ms.max(Some(end_ms));
+            self.next = seq + 1;
+        }
+        entries.into_iter().for_each(|entry| self.push(entry));
+    }
+
+    /// Takes in an entry that has its number, the highest of all.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        let seq = entry.seq;
+        self.next = seq + 1;
         if entry.last {
             self.marks.push_back((seq, entry.end_ms));
         }
@@ -106,20 +137,19 @@ impl Flow {
         let fits = if self.door.is_some() { Store::fits(size, max_bytes) } else { size <= memory_bytes };
         if !fits || size > BODY as u64 {
             self.dropped[Cause::TooLarge as usize] += entry.totals();
-            return seq;
+            return;
         }
         if self.is_for_disk(size) && self.spill().is_ok() && self.write(&entry, false).is_ok() {
-            return seq;
+            return;
         }
         while self.waiting.memory().bytes + size > memory_bytes {
             let dropped = if size > memory_bytes { None } else { self.waiting.drop_oldest() };
             self.dropped[Cause::MemoryFull as usize] += dropped.unwrap_or_else(|| entry.totals());
             if dropped.is_none() {
-                return seq;
+                return;
             }
         }
         self.waiting.push(entry, self.now());
-        seq
     }
 
     /// Whether a new entry goes to disk, and all before it.
@@ -236,10 +266,6 @@ impl Flow {
     pub(crate) fn has_room_for_all(&self) -> bool {
         let memory = self.waiting.memory();
         self.store.as_ref().is_some_and(|store| store.works() && store.has_room(memory))
-    }
-
-    pub(crate) fn syncs_always(&self) -> bool {
-        self.options.fsync == Fsync::Always
     }
 
     pub(crate) fn due(&mut self, all: bool) -> Option<Due> {

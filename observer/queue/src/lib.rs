@@ -4,7 +4,7 @@
 //! comes while older ones wait on disk goes to disk, in order. What is handed out stays the queue's until it is [acknowledged]
 //! (`Queue::ack`), so nothing is lost with a sender. Each bound drops the oldest, and counts it by cause.
 //!
-//! All calls are synchronous. None waits for the network; those that may wait for the disk say so.
+//! All calls are synchronous. None waits for the network; those that may wait for the disk say so, and [`Queue::offer`] does not.
 //!
 //! [acknowledged]: Queue::ack
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ mod door;
 mod entry;
 mod flow;
 mod options;
+mod porch;
 mod queue;
 mod record;
 mod segment;

@@ -3,20 +3,31 @@
 use std::{
     io::ErrorKind,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use crate::{
-    Entry, Options, Place, Recovered, Stats, Totals,
+    Cause, Entry, Fsync, Options, Place, Recovered, Stats, Totals,
     door::{Directory, Door},
     flow::Flow,
+    porch::Porch,
     store::Failure,
 };
 
 /// A bounded queue of one endpoint's entries. Shared by one who pushes and several who take.
 #[derive(Debug)]
 pub struct Queue {
+    /// Held while the disk is written and read.
     flow: Mutex<Flow>,
+    /// Never held for long. Who has both locks took that of the flow first, or did not wait for it.
+    porch: Mutex<Porch>,
+    memory_bytes: u64,
+    /// What the flow had in memory when it was last let go.
+    held_bytes: AtomicU64,
+    syncs_always: bool,
     /// One sync at a time: each says that all before it is durable, and leaves out what another has begun with.
     syncing: Mutex<()>,
     notify: Notify,
@@ -60,6 +71,7 @@ impl Queue {
     pub(crate) fn through(door: Option<Arc<dyn Door>>, options: Options) -> Result<(Self, Recovered), Error> {
         let notify = Notify(options.notify.clone());
         let dir = options.dir.clone().unwrap_or_default();
+        let (memory_bytes, syncs_always) = (options.memory_bytes, options.fsync == Fsync::Always);
         let mut flow = Flow::new(door, options);
         match flow.open() {
             Err(Failure { source, .. }) if source.kind() == ErrorKind::WouldBlock => {
@@ -68,23 +80,76 @@ impl Queue {
             // The flow remembers it, and what it can do without.
             Ok(()) | Err(_) => {
                 let recovered = flow.recovered();
-                Ok((Self { flow: Mutex::new(flow), syncing: Mutex::new(()), notify }, recovered))
+                let this = Self {
+                    porch: Mutex::new(Porch::new(flow.numbers())),
+                    flow: Mutex::new(flow),
+                    memory_bytes,
+                    held_bytes: AtomicU64::new(0),
+                    syncs_always,
+                    syncing: Mutex::new(()),
+                    notify,
+                };
+                Ok((this, recovered))
             }
         }
     }
 
     /// Adds an entry and gives its number. May wait for the disk.
     pub fn push(&self, entry: Entry) -> u64 {
-        let mut flow = self.lock();
-        let seq = flow.push(entry);
-        let sync = flow.syncs_always();
-        drop(flow);
-        if sync {
+        let seq = {
+            let mut flow = self.lock();
+            let mut porch = self.porch();
+            let (waiting, entry) = (porch.empty(), porch.number(entry));
+            drop(porch);
+            let seq = entry.seq;
+            flow.enter(waiting);
+            flow.push(entry);
+            self.held_bytes.store(flow.memory().bytes, Relaxed);
+            seq
+        };
+        if self.syncs_always {
             // The statistics have what went wrong, and that the entry is not durable.
             _ = self.sync(false);
         }
         self.notify.call();
         seq
+    }
+
+    /// Adds an entry and gives its number, without waiting for the disk: what it has to take waits for [`Self::settle`]. Only with
+    /// [`Fsync::Always`] it is [`Self::push`]: who wants to be sure of each entry waits for each.
+    ///
+    /// What comes while the disk does not answer is in memory too. When there is no more of that, the oldest of it goes.
+    pub fn offer(&self, entry: Entry) -> u64 {
+        if self.syncs_always {
+            return self.push(entry);
+        }
+        let mut porch = self.porch();
+        let entry = porch.number(entry);
+        let (seq, size) = (entry.seq, entry.body.len() as u64);
+        match self.flow.try_lock() {
+            Ok(mut flow) if porch.is_empty() && flow.is_for_memory(size) => {
+                flow.push(entry);
+                self.held_bytes.store(flow.memory().bytes, Relaxed);
+            }
+            _ => {
+                // Also where memory is full of what only the disk can take, what comes is not lost at once.
+                let free = self.memory_bytes.saturating_sub(self.held_bytes.load(Relaxed));
+                porch.push(entry, free.max(self.memory_bytes / 8));
+            }
+        }
+        drop(porch);
+        self.notify.call();
+        seq
+    }
+
+    /// Whether something that was offered waits for [`Self::settle`].
+    pub fn is_unsettled(&self) -> bool {
+        !self.porch().is_empty()
+    }
+
+    /// Takes in what was offered, and writes to disk what has to go there. May wait for the disk.
+    pub fn settle(&self) {
+        self.with(|_flow| ());
     }
 
     /// Hands out the oldest entry that is not handed out. May wait for the disk to read.
@@ -96,7 +161,7 @@ impl Queue {
     ///
     /// A lane's entries come in order as long as no second one is taken before the first is acknowledged or given back.
     pub fn take_free(&self, mut free: impl FnMut(u16) -> bool) -> Option<Entry> {
-        self.lock().take(&mut free)
+        self.with(|flow| flow.take(&mut free))
     }
 
     /// Forgets an entry that was delivered, or refused for good. Whether it was handed out.
@@ -112,7 +177,7 @@ impl Queue {
     /// Does what is due: drops what is too old, writes what has waited for too long, syncs, tries a failing disk again. To be
     /// called about once a second. May wait for the disk, without holding others up while it syncs.
     pub fn tick(&self) {
-        self.lock().tick();
+        self.with(Flow::tick);
         // The statistics have what went wrong.
         _ = self.sync(false);
     }
@@ -124,9 +189,9 @@ impl Queue {
     ///
     /// If the disk fails. What was written stays.
     pub fn store_all(&self) -> Result<Totals, Error> {
-        let stored = self.lock().store_all();
+        let stored = self.with(Flow::store_all);
         stored.and_then(|()| self.sync(true)).map_err(Error::from)?;
-        Ok(self.lock().memory())
+        Ok(self.with(|flow| flow.memory()))
     }
 
     /// Where files were not as they should be, since the last call. More than 64 places are only [counted](Stats::damage).
@@ -136,12 +201,19 @@ impl Queue {
 
     /// Whether the disk works and has room, below its bound, for all that is in memory only.
     pub fn has_room_for_all(&self) -> bool {
-        self.lock().has_room_for_all()
+        self.with(|flow| flow.has_room_for_all())
     }
 
-    /// The queue as it is now.
+    /// The queue as it is now. May wait for the disk.
     pub fn stats(&self) -> Stats {
-        self.lock().stats()
+        // Nothing goes from one to the other meanwhile.
+        let mut flow = self.lock();
+        let porch = self.porch();
+        let mut stats = flow.stats();
+        stats.memory += porch.totals();
+        stats.dropped[Cause::MemoryFull as usize] += porch.dropped();
+        stats.oldest_end_ms = [stats.oldest_end_ms, porch.oldest_end_ms()].into_iter().flatten().min();
+        stats
     }
 
     fn sync(&self, all: bool) -> Result<(), Failure> {
@@ -151,6 +223,20 @@ impl Queue {
         // Without the lock: others go on while the disk is waited for.
         let synced = due.run();
         self.lock().synced(synced)
+    }
+
+    /// Does something with all that there is.
+    fn with<R>(&self, then: impl FnOnce(&mut Flow) -> R) -> R {
+        let mut flow = self.lock();
+        let waiting = self.porch().empty();
+        flow.enter(waiting);
+        let result = then(&mut flow);
+        self.held_bytes.store(flow.memory().bytes, Relaxed);
+        result
+    }
+
+    fn porch(&self) -> MutexGuard<'_, Porch> {
+        self.porch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Flow> {

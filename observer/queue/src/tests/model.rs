@@ -99,7 +99,12 @@ impl Run {
         let (end_ms, lane) = (self.next, u16::try_from(self.random.below(LANES.into())).unwrap());
         self.next += 1;
         let body = body(end_ms);
-        self.queue.push(Entry { body, ..super::entry(lane, end_ms) });
+        let entry = Entry { body, ..super::entry(lane, end_ms) };
+        if self.random.once_in(2) {
+            self.queue.push(entry)
+        } else {
+            self.queue.offer(entry)
+        };
         self.queued.insert(end_ms, lane);
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use super::Random;
@@ -25,7 +25,27 @@ struct Disk {
     sync_error: Option<i32>,
     /// How many bytes there is room for.
     room: Option<usize>,
+    gate: Arc<Gate>,
     locked: bool,
+}
+
+/// Where writes wait as long as it is closed.
+#[derive(Debug, Default)]
+struct Gate {
+    /// Whether it is, and how many wait.
+    closed: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.1 += 1;
+        self.changed.notify_all();
+        let mut closed =
+            self.changed.wait_while(closed, |closed| closed.0).unwrap_or_else(PoisonError::into_inner);
+        closed.1 -= 1;
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +90,20 @@ impl Sham {
     /// Lets every call fail from now on.
     pub(super) fn fail_all(&self, error: i32) {
         self.fail(Some(Fault { from: 0, to: u64::MAX, error }));
+    }
+
+    /// Lets every write wait from now on, or go on.
+    pub(super) fn hold_writes(&self, closed: bool) {
+        let gate = Arc::clone(&self.disk().gate);
+        gate.closed.lock().unwrap_or_else(PoisonError::into_inner).0 = closed;
+        gate.changed.notify_all();
+    }
+
+    /// Waits until a write waits.
+    pub(super) fn wait_for_write(&self) {
+        let gate = Arc::clone(&self.disk().gate);
+        let closed = gate.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(gate.changed.wait_while(closed, |closed| closed.1 == 0).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Lets no file be synced from now on.
@@ -235,6 +269,8 @@ impl File for Open {
     }
 
     fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let gate = Arc::clone(&self.disk.lock().unwrap_or_else(PoisonError::into_inner).gate);
+        gate.pass();
         let mut disk = self.disk.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = disk.call();
         let at = usize::try_from(at).unwrap();

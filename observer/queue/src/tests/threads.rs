@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{Hand, Random, entry, open, options, sham::Sham};
-use crate::{Fsync, Options};
+use crate::{Cause, Fsync, Options, Stats};
 
 const ENTRIES: i64 = 3000;
 const LANES: u16 = 4;
@@ -71,4 +71,44 @@ fn each_entry_is_delivered_once_and_in_the_order_of_its_lane() {
         assert_eq!((stats.memory.entries, stats.disk.entries, stats.durable_end_ms), (0, 0, Some(ENTRIES)));
         assert!(stats.written_bytes > 0, "some of it went over the disk");
     }
+}
+
+/// Offers entries while the disk does not answer, and gives what is delivered when it does again.
+fn offered_to_a_slow_disk(memory_bytes: u64, count: i64) -> (Vec<i64>, Stats) {
+    let (clock, sham) = (Arc::new(Hand::default()), Arc::new(Sham::default()));
+    let (queue, _) = open(&sham, &Options { memory_bytes, ..options(&clock) });
+    sham.hold_writes(true);
+    queue.offer(entry(0, 1));
+    thread::scope(|scope| {
+        scope.spawn(|| queue.settle());
+        sham.wait_for_write();
+        // Each comes back though the disk does not.
+        (2..=count).for_each(|end| _ = queue.offer(entry(0, end)));
+        assert!(queue.is_unsettled());
+        sham.hold_writes(false);
+    });
+    queue.settle();
+    assert!(!queue.is_unsettled());
+    let mut delivered = Vec::new();
+    while let Some(taken) = queue.take() {
+        delivered.push(taken.end_ms);
+        queue.ack(taken.seq);
+    }
+    (delivered, queue.stats())
+}
+
+#[test]
+fn a_slow_disk_does_not_hold_up_who_offers() {
+    let (delivered, stats) = offered_to_a_slow_disk(1000, 50);
+    assert_eq!(delivered, (1..=50).collect::<Vec<_>>());
+    assert_eq!(stats.durable_end_ms, Some(50));
+    assert!(stats.written_bytes > 50 * 10, "through the disk, for older ones were there: {stats:?}");
+}
+
+#[test]
+fn what_a_slow_disk_leaves_no_memory_for_is_counted() {
+    let (delivered, stats) = offered_to_a_slow_disk(100, 50);
+    assert!(delivered.is_sorted() && delivered.first() == Some(&1) && delivered.last() == Some(&50));
+    let dropped = stats.dropped(Cause::MemoryFull).entries;
+    assert_eq!((delivered.len() as u64 + dropped, dropped), (50, 39), "ten of ten bytes fit: {delivered:?}");
 }

@@ -146,6 +146,6 @@ impl Encoding {
         let entry =
             Entry { seq: 0, kind: protocol as u8, lane, end_ms, last, samples, histograms, exemplars, body };
         self.counters.encoded(Contents::from(&entry));
-        self.barrier.pushed(self.queue.push(entry));
+        self.barrier.pushed(self.queue.offer(entry));
     }
 }

@@ -61,12 +61,20 @@ impl<T: Transport> Sender<T> {
         let mut attempts: HashMap<u64, u32> = HashMap::new();
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ticking = None;
+        let (mut ticking, mut settling) = (None, None);
         loop {
             while let Some(entry) = self.next(&requests, &busy) {
                 busy.insert(entry.lane);
                 let attempt = attempts.get(&entry.seq).copied().unwrap_or(0);
                 requests.spawn(self.request(entry, attempt));
+            }
+            // What was offered while nothing may go.
+            if settling.as_ref().is_none_or(JoinHandle::is_finished) && self.queue.is_unsettled() {
+                let (queue, wake) = (Arc::clone(&self.queue), Arc::clone(&self.wake));
+                settling = Some(spawn_blocking(move || {
+                    queue.settle();
+                    wake.notify_one();
+                }));
             }
             let now = clock::monotonic();
             let rested = self.pace.next(now).unwrap_or(now + Duration::from_secs(60));
