@@ -41,8 +41,11 @@ pub const NO_TIME: i64 = i64::MIN;
 /// Label blocks are kept in chunks of this many bytes. None may be longer.
 pub const CHUNK: usize = 1 << 16;
 
-/// How many chunks may be short because windows were reading those before them, until all text is put together again.
+/// How many chunks may be short because windows were reading those before them, until those are put together.
 const PIECES: usize = 32;
+
+/// A chunk with less than this is short.
+const SHORT: usize = CHUNK / 8;
 
 /// Whether the value is [`STALE`].
 #[must_use]
@@ -154,7 +157,12 @@ impl Layout {
 
     /// Whether many chunks are short.
     fn is_in_pieces(&self) -> bool {
-        self.chunks.len() > PIECES + 2 * self.text_bytes() / CHUNK
+        self.chunks.len() - self.first_short() > PIECES
+    }
+
+    /// The chunk from which on all are short.
+    fn first_short(&self) -> usize {
+        self.chunks.iter().rposition(|chunk| chunk.len() >= SHORT).map_or(0, |last| last + 1)
     }
 
     /// Appends text that fits into a chunk, and says where. A new chunk gets room for `room` bytes at once.
@@ -164,6 +172,11 @@ impl Layout {
         let offset = match open.filter(|chunk| chunk.len() + text.len() <= CHUNK) {
             Some(chunk) => {
                 let offset = chunk.len();
+                // Not twice as much: nobody may write more once a window reads it.
+                let more = text.len().max(chunk.capacity().min(SHORT)).min(CHUNK - offset);
+                if text.len() > chunk.capacity() - offset {
+                    chunk.reserve_exact(more);
+                }
                 chunk.push_str(text);
                 offset
             }
@@ -502,7 +515,7 @@ impl Block {
         }
         if self.ending.is_empty() {
             if self.layout.is_in_pieces() {
-                self.compact();
+                self.compact(self.layout.first_short());
             }
             return;
         }
@@ -521,21 +534,33 @@ impl Block {
         self.free.extend(ended);
         self.changes += 1;
         let families = self.layout.families().count();
-        let text_is_dead = self.dead > CHUNK && 2 * self.dead > self.layout.text_bytes();
-        if text_is_dead || self.layout.is_in_pieces() || self.layout.heads.len() > 64 + 2 * families {
-            self.compact();
+        if self.text_is_dead() || self.layout.heads.len() > 64 + 2 * families {
+            self.compact(0);
+        } else if self.layout.is_in_pieces() {
+            self.compact(self.layout.first_short());
         }
     }
 
-    /// Copies the families and the label text that are in use, and lets go of the rest.
-    fn compact(&mut self) {
+    /// Whether a quarter of the label text belongs to no series any more; or half more of that, so that blocks whose series come
+    /// and go together are not all written anew at once.
+    fn text_is_dead(&self) -> bool {
+        let text: usize = self.layout.chunks.iter().map(|chunk| chunk.len()).sum();
+        self.dead > CHUNK / 16 && 4 * self.dead > text + text / 32 * (self.id.0 % 16) as usize
+    }
+
+    /// Copies the families that are in use, and the label text from a chunk on, and lets go of the rest.
+    fn compact(&mut self, from: usize) {
         let old = Arc::clone(&self.layout);
         let layout = Arc::make_mut(&mut self.layout);
-        layout.chunks.clear();
+        let moves = |slot: u32| old.series.get(slot).at as usize / CHUNK >= from;
+        let mut left: usize =
+            old.order.iter().filter(|slot| moves(**slot)).map(|slot| old.labels(*slot).len()).sum();
+        let before: usize = old.chunks[from..].iter().map(|chunk| chunk.len()).sum();
+        self.dead -= (before - left).min(self.dead);
+        layout.chunks.truncate(from);
         self.heads.clear();
         let mut kept = Vec::new();
         let mut heads = vec![None; old.heads.len()];
-        let mut left: usize = old.order.iter().map(|slot| old.labels(*slot).len()).sum();
         for &slot in &old.order {
             let was = old.series.get(slot).head as usize;
             let head = *heads[was].get_or_insert_with(|| {
@@ -545,14 +570,18 @@ impl Block {
                 self.heads.insert(heads::key(&head.name, head.kind), at);
                 at
             });
-            let text = old.labels(slot);
-            let at = layout.put_text(text, left);
-            left -= text.len();
-            let series = layout.series.get_mut(slot);
-            (series.head, series.at) = (head, at);
+            let mut at = old.series.get(slot).at;
+            if moves(slot) {
+                let text = old.labels(slot);
+                at = layout.put_text(text, left);
+                left -= text.len();
+            }
+            if (head, at) != (was as u32, old.series.get(slot).at) {
+                let series = layout.series.get_mut(slot);
+                (series.head, series.at) = (head, at);
+            }
         }
         layout.heads = Arc::new(kept);
-        self.dead = 0;
     }
 }
 

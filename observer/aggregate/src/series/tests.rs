@@ -235,3 +235,33 @@ fn a_window_has_the_exemplars_of_its_time() {
     drop(first);
     assert_eq!(of(&close(&mut block)), []);
 }
+
+#[test]
+fn text_of_many_series_stays_right_while_some_come_and_go() {
+    let mut block = Block::default();
+    let family = block.family("f", Kind::Gauge, "", "");
+    let text = |n: u32| format!("n=\"{n}\",{}", "x".repeat(n as usize % 90));
+    let mut slots: Vec<(u32, u32)> =
+        (0..3000).map(|n| (block.add(family, Suffix::None, &text(n)).expect("a slot"), n)).collect();
+    let mut held = Vec::new();
+    for round in 0..400 {
+        for nth in 0..20 {
+            let (slot, n) = &mut slots[(round * 7 + nth * 131) % 3000];
+            block.remove(*slot);
+            *n += 10_000;
+            *slot = block.add(family, Suffix::None, &text(*n)).expect("a slot");
+            block.set(*slot, 1.0);
+        }
+        block.settle();
+        held.push(Arc::clone(block.layout()));
+        held.drain(..held.len().saturating_sub(3));
+        block.told();
+        let live: usize = slots.iter().map(|(_, n)| text(*n).len()).sum();
+        let held = block.layout().text_bytes();
+        assert!(held < 2 * live, "round {round}: {held} bytes for {live}");
+        assert!(block.layout().chunks.len() <= PIECES + 2 * live / SHORT, "round {round}");
+    }
+    for (slot, n) in slots {
+        assert_eq!(block.layout().labels(slot), text(n));
+    }
+}
