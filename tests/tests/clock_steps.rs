@@ -12,6 +12,7 @@ use observer_tests::{
     daemon::{self, Daemon, scratch},
     http, observer,
     page::Page,
+    parallel,
     receiver::{Receiver, Reply},
     written::{self, STALE},
 };
@@ -125,10 +126,23 @@ fn last(came: &[(i64, u64)]) -> u64 {
     came.last().expect("some came").1
 }
 
+/// Each is mostly waiting.
+const STEPS: [fn(&Path); 5] = [
+    a_second_more_or_less_costs_no_window,
+    a_few_seconds_back_cost_as_many_windows,
+    an_hour_forward_is_a_gap_and_what_waits_is_delivered,
+    a_day_forward_drops_what_waits_and_counts_it,
+    an_hour_back_is_believed,
+];
+
 #[test]
-fn a_second_more_or_less_costs_no_window() {
+fn each_step_costs_what_the_documents_say() {
     let Some(library) = library() else { return };
-    let mut agent = Stepped::start(&library);
+    parallel::map(&STEPS, |check| check(&library));
+}
+
+fn a_second_more_or_less_costs_no_window(library: &Path) {
+    let mut agent = Stepped::start(library);
     agent.windows(2.0);
     for seconds in [1, 0, -1, 0] {
         agent.wall.set(seconds);
@@ -141,10 +155,8 @@ fn a_second_more_or_less_costs_no_window() {
     assert_eq!((came[0].1, came.len() as u64), (1, last(&came)), "{came:?}");
 }
 
-#[test]
-fn a_few_seconds_back_cost_as_many_windows() {
-    let Some(library) = library() else { return };
-    let mut agent = Stepped::start(&library);
+fn a_few_seconds_back_cost_as_many_windows(library: &Path) {
+    let mut agent = Stepped::start(library);
     agent.windows(2.0);
     agent.wall.set(-4);
     let page = agent.page_with("windows that are lost", |page| lost(page) >= 3.0);
@@ -163,10 +175,8 @@ fn a_few_seconds_back_cost_as_many_windows() {
 }
 
 /// What waits is an hour older then, and not too old. The hour is a gap.
-#[test]
-fn an_hour_forward_is_a_gap_and_what_waits_is_delivered() {
-    let Some(library) = library() else { return };
-    let mut agent = Stepped::start(&library);
+fn an_hour_forward_is_a_gap_and_what_waits_is_delivered(library: &Path) {
+    let mut agent = Stepped::start(library);
     agent.windows(2.0);
     agent.receiver.close();
     agent.windows(2.0);
@@ -184,10 +194,8 @@ fn an_hour_forward_is_a_gap_and_what_waits_is_delivered() {
 }
 
 /// What waits is too old then, and counted.
-#[test]
-fn a_day_forward_drops_what_waits_and_counts_it() {
-    let Some(library) = library() else { return };
-    let mut agent = Stepped::start(&library);
+fn a_day_forward_drops_what_waits_and_counts_it(library: &Path) {
+    let mut agent = Stepped::start(library);
     agent.receiver.close();
     agent.windows(3.0);
     agent.wall.set(86_400);
@@ -206,10 +214,8 @@ fn a_day_forward_drops_what_waits_and_counts_it() {
 }
 
 /// That is no correction but the truth: what comes is of then.
-#[test]
-fn an_hour_back_is_believed() {
-    let Some(library) = library() else { return };
-    let mut agent = Stepped::start(&library);
+fn an_hour_back_is_believed(library: &Path) {
+    let mut agent = Stepped::start(library);
     agent.windows(2.0);
     agent.wall.set(-3600);
     agent.windows(3.0);

@@ -10,6 +10,7 @@ use observer_tests::{
     netns::run,
     observer,
     page::Page,
+    parallel,
     receiver::{Receiver, Reply},
     written::windows,
 };
@@ -112,12 +113,11 @@ impl Mounted {
     }
 }
 
-#[test]
-fn a_full_disk_costs_no_window() {
-    Mounted::start("size=32k").check("No space left on device", "size=8m");
-}
+/// The file system at first, how it fails, and how it is mended.
+const CASES: [(&str, &str, &str); 2] =
+    [("size=32k", "No space left on device", "size=8m"), ("size=8m,ro", "Read-only file system", "rw")];
 
 #[test]
-fn a_read_only_disk_costs_no_window() {
-    Mounted::start("size=8m,ro").check("Read-only file system", "rw");
+fn a_full_disk_and_a_read_only_one_cost_no_window() {
+    parallel::map(&CASES, |(options, error, mended)| Mounted::start(options).check(error, mended));
 }
