@@ -21,6 +21,7 @@
 mod attributes;
 mod body;
 mod composite;
+mod ends;
 mod exemplars;
 mod groups;
 mod native;
@@ -46,6 +47,7 @@ use observer_aggregate::{
 use crate::{Batch, Encode, pending::Pending};
 use body::{Body, Counts, Limits, Path, Stamp};
 use composite::Scratch as Buckets;
+use ends::Ends;
 use groups::Owner;
 use plan::{Data, Plan, Scratch};
 pub use split::{Piece, split};
@@ -139,6 +141,9 @@ pub struct Encoder {
     /// The first window was the agent's first, or nearly.
     from_the_start: bool,
     last_end_ms: i64,
+    serial: u64,
+    /// Windows before the present one were not seen.
+    gap: bool,
     pending: Pending,
 }
 
@@ -168,6 +173,8 @@ impl Encoder {
             watching_since_ns: 0,
             from_the_start: false,
             last_end_ms: 0,
+            serial: 0,
+            gap: false,
             pending: Pending::default(),
         }
     }
@@ -190,7 +197,38 @@ impl Encoder {
         let known = plans.contains_key(&view.block);
         let plan = plans.entry(view.block).or_default();
         plan.serial = window.serial;
-        if !pending.is_fresh(&view) {
+        let fresh = pending.is_fresh(&view);
+        if !fresh && !self.gap {
+            return;
+        }
+        let lane = view.block as usize % bodies.len();
+        let limits = Limits { points: options.max_points.max(1), bytes: options.max_bytes };
+        let stamp = Stamp { end_ms: window.end_ms, serial: window.serial };
+        if known && (!fresh || !plan.fits(view.layout)) {
+            // A new layout has other series in the slots: what was told and is not in it has ended in a window before. The same
+            // series may be here again in another slot, with a value of this window.
+            let lives = (!plan.fits(view.layout)).then(|| plan.lives(view.layout));
+            let over = |slot: u32, _: &Slot| match &lives {
+                Some(lives) => !lives[slot as usize],
+                None => !is_present(view.values[slot as usize]),
+            };
+            let delta = options.temporality == Temporality::Delta;
+            let ends = Ends { time_ns: nanos(window.end_ms - 1), delta, over };
+            plan.tell(
+                &ends,
+                Work {
+                    slots: Vec::new(),
+                    natives: BTreeMap::new(),
+                    buckets,
+                    stats,
+                    body: &mut bodies[lane],
+                    limits,
+                    stamp,
+                    out,
+                },
+            );
+        }
+        if !fresh {
             return;
         }
         let owner = match view.source {
@@ -212,7 +250,6 @@ impl Encoder {
             told_exemplars: mem::replace(&mut plan.told_exemplars, view.exemplars.newest()),
             view,
         };
-        let lane = view.block as usize % bodies.len();
         stats.unsupported += u64::from(plan.unsupported);
         // Points change the slots while the rest of the plan is only read.
         let mut work = Work {
@@ -221,12 +258,38 @@ impl Encoder {
             buckets,
             stats,
             body: &mut bodies[lane],
-            limits: Limits { points: options.max_points.max(1), bytes: options.max_bytes },
-            stamp: Stamp { end_ms: window.end_ms, serial: window.serial },
+            limits,
+            stamp,
             out,
         };
         pen.write(plan, &mut work);
         (plan.slots, plan.natives) = (work.slots, work.natives);
+    }
+
+    /// Ends what has gone without having been ended.
+    fn gone(&mut self, window: &Window, out: &mut dyn FnMut(Batch<'_>)) {
+        let Self { options, plans, bodies, buckets, stats, .. } = self;
+        let limits = Limits { points: options.max_points.max(1), bytes: options.max_bytes };
+        let stamp = Stamp { end_ms: window.end_ms, serial: window.serial };
+        let delta = options.temporality == Temporality::Delta;
+        let ends = Ends { time_ns: nanos(window.end_ms - 1), delta, over: |_: u32, _: &Slot| true };
+        for (block, plan) in plans.iter_mut().filter(|(_, plan)| plan.serial != window.serial) {
+            let lane = *block as usize % bodies.len();
+            let body = &mut bodies[lane];
+            plan.tell(
+                &ends,
+                Work {
+                    slots: Vec::new(),
+                    natives: BTreeMap::new(),
+                    buckets,
+                    stats,
+                    body,
+                    limits,
+                    stamp,
+                    out,
+                },
+            );
+        }
     }
 
     /// Times that were told lie ahead of a clock that was set back: as if they had been told a second ago.
@@ -248,9 +311,12 @@ impl Encode for Encoder {
         } else if window.end_ms <= self.last_end_ms {
             self.set_back(window.end_ms);
         }
+        self.gap = self.serial != 0 && window.serial != self.serial.wrapping_add(1);
+        self.serial = window.serial;
         for view in window.views() {
             self.view(view, window, out);
         }
+        self.gone(window, out);
         self.plans.retain(|_, plan| plan.serial == window.serial);
         let stamp = Stamp { end_ms: window.end_ms, serial: window.serial };
         let mut left = self.bodies.iter().filter(|body| !body.is_empty()).count();
@@ -280,6 +346,17 @@ struct Work<'a> {
     limits: Limits,
     stamp: Stamp,
     out: &'a mut dyn FnMut(Batch<'_>),
+}
+
+impl Plan {
+    /// Tells ends, if there are any.
+    fn tell<F: Fn(u32, &Slot) -> bool>(&mut self, ends: &Ends<F>, work: Work<'_>) {
+        if ends.any(&self.slots) {
+            let mut work = Work { slots: mem::take(&mut self.slots), ..work };
+            ends.write(self, &mut work);
+            self.slots = work.slots;
+        }
+    }
 }
 
 impl Work<'_> {

@@ -1,6 +1,8 @@
 //! Points of several series: histograms with bounds of their own, and summaries.
 
-use observer_aggregate::series::{is_present, is_stale};
+use std::mem;
+
+use observer_aggregate::series::is_present;
 
 use super::{
     Pen, Work,
@@ -13,7 +15,7 @@ use crate::wire;
 
 /// Fields of `Metric`.
 pub(super) const HISTOGRAM: u32 = 9;
-const SUMMARY: u32 = 11;
+pub(super) const SUMMARY: u32 = 11;
 
 /// Fields that histograms and summaries have alike.
 pub(super) const START: u32 = 2;
@@ -26,7 +28,7 @@ const EXPLICIT_BOUNDS: u32 = 7;
 pub(super) const HISTOGRAM_FLAGS: u32 = 10;
 /// Fields of `SummaryDataPoint`.
 const QUANTILE_VALUES: u32 = 6;
-const SUMMARY_FLAGS: u32 = 8;
+pub(super) const SUMMARY_FLAGS: u32 = 8;
 
 /// A `ValueAtQuantile`: two numbers with their tags.
 const QUANTILE_LEN: usize = 18;
@@ -51,36 +53,24 @@ impl Pen<'_> {
         self.view.values.get(slot as usize).copied().filter(|value| is_present(*value))
     }
 
-    /// Writes the end of a stream if the value says so. Whether there is nothing else to write.
-    pub(super) fn ended(
-        &self,
-        plan: &Plan,
-        lead: u32,
-        path: &Path<'_>,
-        flags: u32,
-        work: &mut Work<'_>,
-    ) -> bool {
-        let value = self.view.values[lead as usize];
-        let state = work.slots[lead as usize];
-        let delta = self.delta && path.data != SUMMARY;
-        if is_stale(value) && !delta && state.last_ns != 0 {
-            let point = &mut work.buckets.point;
-            point.clear();
-            wire::fixed64(point, START, state.start_ns);
-            wire::fixed64(point, TIME, self.time_ns(lead));
-            wire::number(point, flags, 1);
-            point.extend_from_slice(&plan.blobs[state.at as usize..][..state.len as usize]);
-            work.buckets.exemplars.clear();
-            let counts = if path.data == SUMMARY { Counts::Sample } else { Counts::Histogram };
-            work.write_point(path, counts);
+    /// Writes the end of a stream if there is no value any more. Whether there is nothing else to write.
+    pub(super) fn ended(&self, plan: &Plan, lead: u32, path: &Path<'_>, work: &mut Work<'_>) -> bool {
+        if is_present(self.view.values[lead as usize]) {
+            return false;
         }
-        !is_present(value)
+        let state = &mut work.slots[lead as usize];
+        let delta = self.delta && path.data != SUMMARY;
+        if mem::take(&mut state.live) && !delta {
+            let state = *state;
+            work.end(plan, &state, path, self.time_ns(lead).max(state.last_ns + 1));
+        }
+        true
     }
 
     pub(super) fn histograms(&self, plan: &Plan, metric: &Metric, path: Path<'_>, work: &mut Work<'_>) {
         let path = Path { data: HISTOGRAM, how: if self.delta { DELTA } else { CUMULATIVE }, ..path };
         for composite in &plan.composites[metric.points.clone()] {
-            if !self.ended(plan, composite.lead, &path, HISTOGRAM_FLAGS, work) {
+            if !self.ended(plan, composite.lead, &path, work) {
                 self.histogram(plan, composite, &path, work);
             }
         }
@@ -176,7 +166,7 @@ impl Pen<'_> {
     pub(super) fn summaries(&self, plan: &Plan, metric: &Metric, path: Path<'_>, work: &mut Work<'_>) {
         let path = Path { data: SUMMARY, ..path };
         for Composite { lead, created, sum, members, .. } in &plan.composites[metric.points.clone()] {
-            if self.ended(plan, *lead, &path, SUMMARY_FLAGS, work) {
+            if self.ended(plan, *lead, &path, work) {
                 continue;
             }
             let (count, time_ns) = (self.view.values[*lead as usize], self.time_ns(*lead));
@@ -234,7 +224,7 @@ impl Scratch {
 impl Work<'_> {
     /// Puts the point and the exemplars that have been written aside into the request.
     pub(super) fn write_point(&mut self, path: &Path<'_>, counts: Counts) {
-        let mut point = std::mem::take(&mut self.buckets.point);
+        let mut point = mem::take(&mut self.buckets.point);
         let Fields { bytes, count } = &self.buckets.exemplars;
         point.extend_from_slice(bytes);
         self.point(path, point.len(), counts, *count).extend_from_slice(&point);

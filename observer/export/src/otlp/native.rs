@@ -3,12 +3,15 @@
 //! Both cut at powers of `2^(2^-scale)`. Prometheus numbers a bucket by its upper bound, OTLP by its lower one: index `i` there is
 //! `i - 1` here. A coarser scale joins pairs of buckets, so it loses resolution and nothing else.
 
-use observer_aggregate::native::{Buckets, CUSTOM_BUCKETS, Native};
+use observer_aggregate::{
+    native::{Buckets, CUSTOM_BUCKETS, Native},
+    series::is_present,
+};
 
 use super::{
     Pen, Work,
     body::{Counts, Path},
-    composite::{COUNT, HISTOGRAM, HISTOGRAM_FLAGS, START, SUM, Scratch, TIME},
+    composite::{COUNT, HISTOGRAM, START, SUM, Scratch, TIME},
     exemplars::{OF_EXPONENTIAL, OF_HISTOGRAM},
     number::{CUMULATIVE, DELTA, Told},
     plan::{Composite, EXPONENTIAL_ATTRIBUTES, Metric, Plan},
@@ -23,7 +26,7 @@ const SCALE: u32 = 6;
 const ZERO_COUNT: u32 = 7;
 const POSITIVE: u32 = 8;
 const NEGATIVE: u32 = 9;
-const FLAGS: u32 = 10;
+pub(super) const EXPONENTIAL_FLAGS: u32 = 10;
 const ZERO_THRESHOLD: u32 = 14;
 /// Fields of its `Buckets`.
 const OFFSET: u32 = 1;
@@ -36,23 +39,29 @@ impl Pen<'_> {
     pub(super) fn natives(&self, plan: &Plan, metric: &Metric, path: Path<'_>, work: &mut Work<'_>) {
         let how = if self.delta { DELTA } else { CUMULATIVE };
         let composites = &plan.composites[metric.points.clone()];
-        let custom = |lead: u32| self.view.native(lead).is_some_and(|native| native.schema == CUSTOM_BUCKETS);
         // A metric has points of one kind, and the kind of a native histogram is that of its last value.
         for (data, wants_custom) in [(EXPONENTIAL_HISTOGRAM, false), (HISTOGRAM, true)] {
             let path = Path { data, how, ..path };
-            for composite in composites.iter().filter(|composite| custom(composite.lead) == wants_custom) {
-                if !self.ended(
-                    plan,
-                    composite.lead,
-                    &path,
-                    if wants_custom { HISTOGRAM_FLAGS } else { FLAGS },
-                    work,
-                ) && let Some(native) = self.view.native(composite.lead)
+            for composite in composites {
+                if self.is_custom(composite.lead, work) != wants_custom {
+                    continue;
+                }
+                if !self.ended(plan, composite.lead, &path, work)
+                    && let Some(native) = self.view.native(composite.lead)
                 {
                     self.native(plan, composite, native, &path, work);
                 }
             }
             work.body.end_metric();
+        }
+    }
+
+    /// Whether a histogram's bounds are given one by one; where it has no value, whether those that were told last were.
+    fn is_custom(&self, lead: u32, work: &Work<'_>) -> bool {
+        let present = is_present(self.view.values[lead as usize]);
+        match self.view.native(lead).filter(|_| present) {
+            Some(native) => native.schema == CUSTOM_BUCKETS,
+            None => work.slots[lead as usize].custom,
         }
     }
 
@@ -71,6 +80,7 @@ impl Pen<'_> {
         }
         let time_ns = self.time_ns(*lead);
         let mut state = work.slots[*lead as usize];
+        state.custom = native.schema == CUSTOM_BUCKETS;
         let before = if self.delta { work.natives.get(lead) } else { None };
         let fell = native.count < state.value || before.is_some_and(|before| falls(native, before));
         let told = self.told(&state, time_ns, fell, self.origin(*created), self.delta);
@@ -252,7 +262,7 @@ fn is_whole(native: &Native) -> bool {
 }
 
 /// Appends attributes under the field that a `HistogramDataPoint` has them in.
-fn retag(out: &mut Vec<u8>, mut attributes: &[u8]) {
+pub(super) fn retag(out: &mut Vec<u8>, mut attributes: &[u8]) {
     while let Some((tag, rest)) = attributes.split_first() {
         debug_assert_eq!(u32::from(*tag), EXPONENTIAL_ATTRIBUTES << 3 | wire::BYTES);
         let (length, rest) = wire::read_varint(rest);

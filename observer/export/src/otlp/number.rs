@@ -1,6 +1,8 @@
 //! Points with one number: gauges and sums.
 
-use observer_aggregate::series::{is_present, is_stale};
+use std::mem;
+
+use observer_aggregate::series::is_present;
 
 use super::{
     Pen, Work,
@@ -57,16 +59,12 @@ impl Pen<'_> {
     }
 
     pub(super) fn numbers(&self, plan: &Plan, metric: &Metric, path: Path<'_>, work: &mut Work<'_>) {
-        let (data, how, monotonic) = match metric.data {
-            Data::Sum { monotonic: true } if self.delta => (SUM, DELTA_MONOTONIC, true),
-            Data::Sum { monotonic: true } => (SUM, CUMULATIVE_MONOTONIC, true),
-            Data::Sum { monotonic: false } => (SUM, CUMULATIVE, false),
-            _ => (GAUGE, &[][..], false),
-        };
+        let (data, how) = kind(metric.data, self.delta);
         let path = Path { data, how, ..path };
-        let delta = self.delta && monotonic;
+        let monotonic = is_delta(metric.data, true);
+        let delta = is_delta(metric.data, self.delta);
         let news = monotonic && self.view.exemplars.newest() > self.told_exemplars;
-        let mut exemplars = std::mem::take(&mut work.buckets.exemplars);
+        let mut exemplars = mem::take(&mut work.buckets.exemplars);
         exemplars.clear();
         for &Number { slot, created } in &plan.numbers[metric.points.clone()] {
             let value = self.view.values[slot as usize];
@@ -74,15 +72,16 @@ impl Pen<'_> {
             let state = &mut work.slots[slot as usize];
             let attributes = &plan.blobs[state.at as usize..][..state.len as usize];
             if !is_present(value) {
-                // An ended stream of deltas says nothing more. What was never told has no end.
-                if is_stale(value) && !delta && state.last_ns != 0 {
-                    let start_ns = (data == SUM).then_some(state.start_ns);
-                    write(work, &path, (start_ns, time_ns), None, attributes, &NONE);
+                // An ended stream of deltas says nothing more. What was never told has no end. Where the value that says so has
+                // not been seen, there is none at all.
+                let ended = mem::take(&mut state.live).then_some(*state);
+                if let Some(state) = ended.filter(|_| !delta) {
+                    write_end(work, &path, &state, time_ns.max(state.last_ns + 1), attributes);
                 }
                 continue;
             }
             if data == GAUGE {
-                state.last_ns = time_ns;
+                state.told(0, time_ns);
                 write(work, &path, (None, time_ns), Some(value), attributes, &NONE);
                 continue;
             }
@@ -113,6 +112,27 @@ impl Pen<'_> {
         }
         work.buckets.exemplars = exemplars;
     }
+}
+
+/// The field of `Metric` that such points stand in, and what stands there before them.
+pub(super) const fn kind(data: Data, delta: bool) -> (u32, &'static [u8]) {
+    match data {
+        Data::Sum { monotonic: true } if delta => (SUM, DELTA_MONOTONIC),
+        Data::Sum { monotonic: true } => (SUM, CUMULATIVE_MONOTONIC),
+        Data::Sum { monotonic: false } => (SUM, CUMULATIVE),
+        _ => (GAUGE, &[]),
+    }
+}
+
+/// Whether such points tell what came since the one before, where deltas are told.
+pub(super) const fn is_delta(data: Data, delta: bool) -> bool {
+    delta && matches!(data, Data::Sum { monotonic: true })
+}
+
+/// Writes the end of a series.
+pub(super) fn write_end(work: &mut Work<'_>, path: &Path<'_>, state: &Slot, time_ns: u64, attributes: &[u8]) {
+    let start_ns = (path.data == SUM).then_some(state.start_ns);
+    write(work, path, (start_ns, time_ns), None, attributes, &NONE);
 }
 
 /// Writes a `NumberDataPoint`. No value: the series has ended.

@@ -113,6 +113,17 @@ impl Plan {
         self.layout.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, layout))
     }
 
+    /// Which slots have the same series in a layout.
+    pub(super) fn lives(&self, layout: &Layout) -> Vec<bool> {
+        let mut lives = vec![false; self.slots.len()];
+        for &slot in layout.order() {
+            if let Some(state) = self.slots.get(slot as usize) {
+                lives[slot as usize] = state.birth == layout.birth(slot);
+            }
+        }
+        lives
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>()
             + self.blobs.capacity()

@@ -16,6 +16,10 @@ pub(super) struct Slot {
     pub(super) last_ns: u64,
     /// The last value.
     pub(super) value: f64,
+    /// It was told, and its end was not.
+    pub(super) live: bool,
+    /// It is a native histogram whose bounds were given one by one.
+    pub(super) custom: bool,
 }
 
 /// What is known about the beginning of a series that has not been seen before.
@@ -71,7 +75,7 @@ impl Slot {
 
     /// Notes what has been told.
     pub(super) fn told(&mut self, start_ns: u64, time_ns: u64) {
-        (self.start_ns, self.last_ns) = (start_ns, time_ns);
+        (self.start_ns, self.last_ns, self.live) = (start_ns, time_ns, true);
     }
 
     /// The clock was set back: times that were told lie ahead of it.

@@ -206,6 +206,19 @@ fn bounds_of_their_own_stay() {
         assert_eq!((&*point.bucket_counts, &*point.explicit_bounds), (&[1, 0, 5][..], &[0.1, 1.0][..]));
         assert_eq!((point.count, point.sum), (6, Some(2.5)));
         assert_eq!(pairs(&point.attributes), [("a", "b"), ("c", "d")]);
+        if temporality == Temporality::Cumulative {
+            // So does the end, whether it was seen or not.
+            let mut unseen = Encoder::new(Options { temporality, ..Options::default() });
+            origin.native("h", "a=\"b\",c=\"d\"", &native);
+            encode(&mut unseen, &close(1, T0, &mut [&mut origin]));
+            origin.end("h", Suffix::Native, "a=\"b\",c=\"d\"");
+            let told = encode(&mut encoder, &close(2, T0 + 1_000, &mut [&mut origin]));
+            let late = encode(&mut unseen, &close(3, T0 + 2_000, &mut []));
+            for request in [told, late] {
+                let point = explicit(&request).remove(0);
+                assert_eq!((point.flags, pairs(&point.attributes)), (1, vec![("a", "b"), ("c", "d")]));
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use observer_aggregate::{
     family::{Kind, Suffix},
+    native::Native,
     series::STALE,
     window::Source,
 };
@@ -302,6 +303,115 @@ fn an_end_is_a_point_without_a_value() {
     assert!(!rig.window(&mut [&mut target]).metrics().contains_key("n"));
     target.end("g", Suffix::None, "");
     assert_eq!(number(&rig.window(&mut [&mut target]), "g"), (0, at(5), None, 1));
+}
+
+/// Windows that are closed and not seen.
+fn missed(rig: &mut Rig, origins: &mut [&mut Origin]) {
+    rig.serial += 1;
+    rig.end_ms += 1_000;
+    drop(close(rig.serial, rig.end_ms, origins));
+}
+
+/// Fills a source with a series of each kind.
+fn all_kinds(target: &mut Origin) {
+    target.set(("g", Kind::Gauge), Suffix::None, "", 1.0);
+    target.set(("c", Kind::Counter), Suffix::Total, "", 1.0);
+    target.histogram("h", "a=\"b\"", &[("+Inf", 1)], 1.0);
+    target.set(("s", Kind::Summary), Suffix::Count, "", 1.0);
+    let mut native = Native { schema: 2, count: 3.0, sum: 2.0, ..Native::default() };
+    native.positive.push(1, 3.0);
+    target.native("n", "a=\"b\"", &native);
+}
+
+/// The flags and times of all points, by the name of their metric.
+fn flags(request: &Request) -> Vec<(String, u32, u64)> {
+    let mut all = Vec::new();
+    let mut add = |name: &str, flags: u32, time: u64| all.push((name.to_owned(), flags, time));
+    let metrics = request.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics);
+    for Metric { name, data, .. } in metrics {
+        match data.as_ref().expect("data") {
+            Data::Gauge(data) => data.points.iter().for_each(|p| add(name, p.flags, p.time)),
+            Data::Sum(data) => data.points.iter().for_each(|p| add(name, p.flags, p.time)),
+            Data::Histogram(data) => data.points.iter().for_each(|p| add(name, p.flags, p.time)),
+            Data::Exponential(data) => data.points.iter().for_each(|p| add(name, p.flags, p.time)),
+            Data::Summary(data) => data.points.iter().for_each(|p| add(name, p.flags, p.time)),
+        }
+    }
+    all.sort();
+    all
+}
+
+fn ends(time_ns: u64) -> Vec<(String, u32, u64)> {
+    ["c_total", "g", "h", "n", "s"].map(|name| (name.to_owned(), 1, time_ns)).to_vec()
+}
+
+/// The window that told the end was not seen; the next ones have no trace of the series, or only that it has no value.
+#[test]
+fn an_end_that_was_missed_is_told() {
+    let mut target = Origin::new(Source::Scrape);
+    let mut rig = Rig::new(Options::default());
+    all_kinds(&mut target);
+    target.set(("stays", Kind::Gauge), Suffix::None, "", 1.0);
+    rig.window(&mut [&mut target]);
+    for (name, suffix, labels) in [
+        ("g", Suffix::None, ""),
+        ("c", Suffix::Total, ""),
+        ("h", Suffix::Bucket, "a=\"b\",le=\"+Inf\""),
+        ("h", Suffix::Sum, "a=\"b\""),
+        ("h", Suffix::Count, "a=\"b\""),
+        ("s", Suffix::Count, ""),
+    ] {
+        target.end(name, suffix, labels);
+    }
+    target.end("n", Suffix::Native, "a=\"b\"");
+    missed(&mut rig, &mut [&mut target]);
+    // Not fresh, and there is nothing of the series but its slot.
+    let request = rig.window(&mut [&mut target]);
+    assert_eq!(flags(&request), ends(at(3) - NS));
+    // Told once, also when others take the slots.
+    target.set(("other", Kind::Gauge), Suffix::None, "", 1.0);
+    let names: Vec<_> =
+        flags(&rig.window(&mut [&mut target])).into_iter().map(|(name, flags, _)| (name, flags)).collect();
+    assert_eq!(names, [("other".to_owned(), 0), ("stays".to_owned(), 0)]);
+}
+
+#[test]
+fn an_end_that_was_missed_is_told_when_others_have_the_slots() {
+    let mut target = Origin::new(Source::Scrape);
+    let mut rig = Rig::new(Options::default());
+    target.set(("c", Kind::Counter), Suffix::Total, "a=\"1\"", 9.0);
+    rig.window(&mut [&mut target]);
+    target.end("c", Suffix::Total, "a=\"1\"");
+    missed(&mut rig, &mut [&mut target]);
+    target.set(("c", Kind::Counter), Suffix::Total, "a=\"2\"", 3.0);
+    let all = rig.batches(&mut [&mut target]);
+    let sums = all[0].0.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics);
+    let mut points = Vec::new();
+    for metric in sums {
+        let Some(Data::Sum(sum)) = &metric.data else { panic!("{metric:?}") };
+        points.extend(
+            sum.points.iter().map(|p| (pairs(&p.attributes)[0].1.to_owned(), p.value, p.flags, p.time)),
+        );
+    }
+    assert_eq!(points, [("1".to_owned(), None, 1, at(3) - NS), ("2".to_owned(), Some(3.0), 0, at(3))]);
+}
+
+#[test]
+fn a_source_that_went_unseen_is_ended() {
+    for (temporality, expected) in [
+        (Temporality::Cumulative, ends(at(3) - NS)),
+        // Deltas only stop.
+        (Temporality::Delta, vec![("g".to_owned(), 1, at(3) - NS), ("s".to_owned(), 1, at(3) - NS)]),
+    ] {
+        let mut target = Origin::new(Source::Scrape);
+        let mut rig = Rig::new(Options { temporality, ..Options::default() });
+        all_kinds(&mut target);
+        rig.window(&mut [&mut target]);
+        target.block.end_all();
+        missed(&mut rig, &mut [&mut target]);
+        assert_eq!(flags(&rig.window(&mut [])), expected);
+        assert_eq!(rig.window(&mut []), Request::default());
+    }
 }
 
 #[test]
