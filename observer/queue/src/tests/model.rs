@@ -12,7 +12,7 @@ use super::{
     Hand, Random, open, options,
     sham::{Fault, Sham},
 };
-use crate::{Cause, Entry, Fsync, Harm, Options, Queue};
+use crate::{Cause, Damage, Entry, Fsync, Harm, Options, Queue};
 
 const LANES: u16 = 3;
 
@@ -169,6 +169,9 @@ impl Run {
         });
         assert_eq!(found.len() as u64 + damaged, recovered.totals.entries + torn.sum::<u64>());
         assert!(found.is_sorted_by(|before, after| before.end_ms < after.end_ms), "{:?}", self.plan);
+        if !self.plan.power && !self.plan.faults {
+            assert_eq!(recovered.damage, Damage::default(), "{:?}: a kill harms no file", self.plan);
+        }
         let ends: BTreeSet<i64> = found.iter().map(|entry| entry.end_ms).collect();
         // What small bounds dropped was durable, and is counted; nobody knows which.
         if !self.plan.small && !self.plan.faults {
