@@ -19,6 +19,13 @@ use super::TlsFault;
 /// The system's certificates, once somebody has needed them. They are read anew when the agent starts.
 static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
 
+/// Trusts those it knows, or whoever answers where it knows nobody; always asks for the proof that it has its certificate's key.
+#[derive(Debug)]
+struct Trust {
+    known: Option<Known>,
+    provider: Arc<CryptoProvider>,
+}
+
 /// Trusts a chain that leads to a known certificate, and a known certificate itself: a server that has signed its own is
 /// trusted by naming just that one.
 #[derive(Debug)]
@@ -26,10 +33,6 @@ struct Known {
     chains: Arc<WebPkiServerVerifier>,
     roots: Arc<RootCertStore>,
 }
-
-/// Trusts whoever answers, and still asks for the proof that it has its certificate's key.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
 
 /// Trusts those whose chain leads to one of the certificates in `pem`, or to one of the system's if there is none.
 /// `place` is where the text is from.
@@ -44,12 +47,12 @@ pub(super) fn by(
     let chains = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
         .build()
         .map_err(|error| TlsFault(error.to_string()))?;
-    Ok(Arc::new(Known { chains, roots }))
+    Ok(Arc::new(Trust { known: Some(Known { chains, roots }), provider: Arc::clone(provider) }))
 }
 
 /// Trusts all.
 pub(super) fn anybody(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Anybody(Arc::clone(provider)))
+    Arc::new(Trust { known: None, provider: Arc::clone(provider) })
 }
 
 /// The certificates in a text, of which there must be one.
@@ -93,10 +96,9 @@ impl Known {
     fn knows(&self, certificate: &CertificateDer<'_>) -> bool {
         webpki::anchor_from_trusted_cert(certificate).is_ok_and(|anchor| self.roots.roots.contains(&anchor))
     }
-}
 
-impl ServerCertVerifier for Known {
-    fn verify_server_cert(
+    /// As [`ServerCertVerifier::verify_server_cert`].
+    fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -118,45 +120,21 @@ impl ServerCertVerifier for Known {
             other => other,
         }
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
-    }
 }
 
-/// Whether all that is wrong with a certificate is that it may sign others.
-pub(super) fn is_signer(OtherError(error): &OtherError) -> bool {
-    matches!(error.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
-}
-
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for Trust {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        match &self.known {
+            Some(known) => known.verify(end_entity, intermediates, server_name, ocsp_response, now),
+            None => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -165,7 +143,7 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
     }
 
@@ -175,11 +153,16 @@ impl ServerCertVerifier for Anybody {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Whether all that is wrong with a certificate is that it may sign others.
+pub(super) fn is_signer(OtherError(error): &OtherError) -> bool {
+    matches!(error.downcast_ref::<webpki::Error>(), Some(webpki::Error::CaUsedAsEndEntity))
 }
