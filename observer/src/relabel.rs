@@ -2,11 +2,12 @@
 //! <https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config>
 
 mod apply;
-mod labels;
 mod pattern;
 
+pub(crate) use observer_export::labels::Labels as LabelSet;
+
+pub(crate) use self::apply::Scratch;
 use self::pattern::{Pattern, Template};
-pub(crate) use self::{apply::Scratch, labels::LabelSet};
 
 /// One entry of `relabel_configs` or `metric_relabel_configs`, as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The labels of one series on their way to an endpoint.
+//! A set of labels whose memory is used again, such as those of one series on their way to an endpoint.
 
 /// Labels sorted by name, each name once, none with an empty value. The metric's name is the label `__name__`.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ impl Labels {
         self.position(name).map_or("", |at| &self.labels[at].1)
     }
 
-    /// Gives a label its value. An empty value takes the label out.
+    /// Gives a label its value. An empty value takes the label out, as Prometheus has it.
     pub fn set(&mut self, name: &str, value: &str) {
         if value.is_empty() {
             return self.remove(name);
@@ -56,6 +56,19 @@ impl Labels {
         }
     }
 
+    /// Takes the labels out whose name is not wanted.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&str) -> bool) {
+        let mut at = 0;
+        while let Some((name, _)) = self.labels.get(at) {
+            if wanted(name) {
+                at += 1;
+            } else {
+                let label = self.labels.remove(at);
+                self.spare.push(label);
+            }
+        }
+    }
+
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.labels.iter().map(|(name, value)| (&**name, &**value))
@@ -77,3 +90,22 @@ impl Labels {
         self.labels.binary_search_by(|(other, _)| other.as_str().cmp(name))
     }
 }
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Labels {
+    /// Of two labels with one name the later counts.
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(labels: I) -> Self {
+        let mut set = Self::default();
+        for (name, value) in labels {
+            set.set(name, value);
+        }
+        set
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.labels == other.labels
+    }
+}
+
+impl Eq for Labels {}

@@ -29,7 +29,7 @@ use crate::{
     clock,
     config::{Compressing, Message, RemoteWrite, shown},
     http::{self, PostError, PostSettings, Poster, Versions},
-    relabel::{LabelSet, Rules, Scratch},
+    relabel::{Rules, Scratch},
     telemetry::{Telemetry, set_count},
 };
 
@@ -304,29 +304,18 @@ impl Encode for Told {
 /// `write_relabel_configs`
 struct Relabelling {
     rules: Rules,
-    labels: LabelSet,
     scratch: Scratch,
 }
 
 impl Relabelling {
     fn new(rules: Rules) -> Self {
-        Self { rules, labels: LabelSet::default(), scratch: Scratch::default() }
+        Self { rules, scratch: Scratch::default() }
     }
 }
 
 impl Relabel for Relabelling {
     fn relabel(&mut self, labels: &mut Labels) -> bool {
-        let Self { rules, labels: set, scratch } = self;
-        set.clear();
-        for (name, value) in labels.iter() {
-            set.set(name, value);
-        }
-        let kept = rules.apply(set, scratch);
-        labels.clear();
-        for (name, value) in set.iter() {
-            labels.set(name, value);
-        }
-        kept
+        self.rules.apply(labels, &mut self.scratch)
     }
 }
 

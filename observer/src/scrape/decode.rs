@@ -378,7 +378,7 @@ impl Keeper {
             set.set(&label.name, &unescape(label.value));
         }
         set.set("__name__", name);
-        if !job.metric_relabel.apply(set, scratch) || set.len() == 0 {
+        if !job.metric_relabel.apply(set, scratch) || set.is_empty() {
             return Ok(false);
         }
         let settings = &job.settings;
