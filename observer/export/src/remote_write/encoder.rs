@@ -218,7 +218,7 @@ impl<const V2: bool> Writer<'_, V2> {
     }
 
     /// One series that goes behind the last one of its part.
-    #[inline]
+    #[inline(always)]
     fn link(
         &mut self,
         entry: &mut Entry,
@@ -291,7 +291,8 @@ impl<const V2: bool> Writer<'_, V2> {
         Some(Stamp::new(time, start))
     }
 
-    /// As [`Self::part`], where exemplars go with some of the samples.
+    /// As [`Self::part`], where exemplars go with some of the samples. Apart from the others, which are faster for it.
+    #[inline(never)]
     fn exemplified(&mut self, part: &mut Part, view: &View<'_>, target: &mut Target<'_>, out: &mut Out<'_>) {
         let Part { entries, bytes, first, rare, template, told, .. } = part;
         let is_timed = !view.times.is_empty() || rare.is_some();
@@ -317,19 +318,15 @@ impl<const V2: bool> Writer<'_, V2> {
                         None => Some(self.stamp),
                     };
                     let Some(stamp) = stamp else { continue };
-                    match of {
-                        Some(of) => {
-                            let with = With { all: view.exemplars, of, told: *told };
-                            self.value_with(view, slot as u32, entry, bytes, bits, &stamp, with, target, out);
-                        }
-                        None => self.value(view, slot as u32, entry, bytes, bits, &stamp, target, out),
-                    }
+                    let with = of.map(|of| With { all: view.exemplars, of, told: *told });
+                    self.value_with(view, slot as u32, entry, bytes, bits, &stamp, with, target, out);
                 }
             }
         }
     }
 
-    /// As [`Self::value`], with exemplars.
+    /// As [`Self::value`], with exemplars if there are any.
+    #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "as those of `value`")]
     fn value_with(
         &mut self,
@@ -339,7 +336,7 @@ impl<const V2: bool> Writer<'_, V2> {
         records: &[u8],
         bits: u64,
         stamp: &Stamp,
-        with: With<'_>,
+        with: Option<With<'_>>,
         target: &mut Target<'_>,
         out: &mut Out<'_>,
     ) {
@@ -347,11 +344,14 @@ impl<const V2: bool> Writer<'_, V2> {
             return self.no_value(entry, records, bits, stamp, target, out);
         }
         entry.flags |= LIVE;
-        if entry.flags & NATIVE == 0 {
-            return self.output.exemplified::<V2>(target, records, entry, bits, stamp, with, out);
-        }
-        if let Some(native) = view.native(slot) {
-            self.output.histogram::<V2>(target, records, entry, Ok(native), stamp, Some(with), out);
+        match with {
+            _ if entry.flags & NATIVE != 0 => {
+                if let Some(native) = view.native(slot) {
+                    self.output.histogram::<V2>(target, records, entry, Ok(native), stamp, with, out);
+                }
+            }
+            Some(with) => self.output.exemplified::<V2>(target, records, entry, bits, stamp, with, out),
+            None => self.output.sample::<V2>(target, records, entry, bits, stamp, out),
         }
     }
 

@@ -179,7 +179,7 @@ impl Output {
     }
 
     /// A series of version 1 with the time of the window, behind the last one of its part unless the chain is broken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn chained(
         &mut self,
         target: &mut Target<'_>,
