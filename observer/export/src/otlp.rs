@@ -360,12 +360,17 @@ impl Plan {
 }
 
 impl Work<'_> {
-    /// Room for a point with so many exemplars; see [`Body::point`].
+    /// Room for a point; see [`Body::point`].
     #[inline]
-    fn point(&mut self, path: &Path<'_>, len: usize, counts: Counts, exemplars: u32) -> &mut Vec<u8> {
+    fn point(&mut self, path: &Path<'_>, len: usize, counts: Counts) -> &mut Vec<u8> {
         self.stats.points += 1;
+        self.body.point(path, (len, counts), self.limits, self.stamp, self.out)
+    }
+
+    /// The point that has room now has so many exemplars.
+    fn count_exemplars(&mut self, exemplars: u32) {
         self.stats.exemplars += u64::from(exemplars);
-        self.body.point(path, (len, counts, exemplars), self.limits, self.stamp, self.out)
+        self.body.count_exemplars(exemplars);
     }
 }
 

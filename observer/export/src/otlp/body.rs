@@ -75,12 +75,12 @@ impl Body {
         self.bytes.capacity()
     }
 
-    /// Room for a point of `len` bytes with so many exemplars: its tag and length are written, its fields have to follow.
+    /// Room for a point of `len` bytes: its tag and length are written, its fields have to follow.
     #[inline]
     pub(super) fn point(
         &mut self,
         path: &Path<'_>,
-        (len, counts, exemplars): (usize, Counts, u32),
+        (len, counts): (usize, Counts),
         limits: Limits,
         stamp: Stamp,
         out: &mut dyn FnMut(Batch<'_>),
@@ -96,10 +96,14 @@ impl Body {
             Counts::Sample => self.samples += 1,
             Counts::Histogram => self.histograms += 1,
         }
-        self.exemplars += exemplars;
         wire::tag(&mut self.bytes, DATA_POINTS, wire::BYTES);
         wire::varint(&mut self.bytes, len as u64);
         &mut self.bytes
+    }
+
+    /// The point has so many exemplars.
+    pub(super) fn count_exemplars(&mut self, exemplars: u32) {
+        self.exemplars += exemplars;
     }
 
     fn enter(&mut self, path: &Path<'_>) {

@@ -226,8 +226,10 @@ impl Work<'_> {
     pub(super) fn write_point(&mut self, path: &Path<'_>, counts: Counts) {
         let mut point = mem::take(&mut self.buckets.point);
         let Fields { bytes, count } = &self.buckets.exemplars;
+        let count = *count;
         point.extend_from_slice(bytes);
-        self.point(path, point.len(), counts, *count).extend_from_slice(&point);
+        self.point(path, point.len(), counts).extend_from_slice(&point);
+        self.count_exemplars(count);
         self.buckets.point = point;
     }
 }

@@ -30,9 +30,6 @@ const AS_DOUBLE: u8 = 0x21;
 /// `flags` with `DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`.
 const NO_VALUE: [u8; 2] = [0x40, 1];
 
-/// No exemplars.
-const NONE: Fields = Fields { bytes: Vec::new(), count: 0 };
-
 /// A point's start, or why there is no point.
 pub(super) enum Told {
     /// Since then; `whole`: all of the value, also with delta temporality.
@@ -82,7 +79,7 @@ impl Pen<'_> {
             }
             if data == GAUGE {
                 state.told(0, time_ns);
-                write(work, &path, (None, time_ns), Some(value), attributes, &NONE);
+                write(work, &path, (None, time_ns), Some(value), attributes);
                 continue;
             }
             let fell = monotonic && value < state.value;
@@ -95,11 +92,14 @@ impl Pen<'_> {
                     let told = if whole { value } else { value - state.value };
                     state.value = value;
                     state.told(start_ns, time_ns);
+                    let times = (Some(start_ns), time_ns);
                     if news {
                         exemplars.clear();
                         self.exemplars(slot, OF_NUMBER, time_ns, &mut exemplars);
+                        write_with(work, &path, times, told, attributes, &exemplars);
+                    } else {
+                        write(work, &path, times, Some(told), attributes);
                     }
-                    write(work, &path, (Some(start_ns), time_ns), Some(told), attributes, &exemplars);
                 }
                 Told::Withheld { remember } => {
                     if let Some(start_ns) = remember {
@@ -132,7 +132,7 @@ pub(super) const fn is_delta(data: Data, delta: bool) -> bool {
 /// Writes the end of a series.
 pub(super) fn write_end(work: &mut Work<'_>, path: &Path<'_>, state: &Slot, time_ns: u64, attributes: &[u8]) {
     let start_ns = (path.data == SUM).then_some(state.start_ns);
-    write(work, path, (start_ns, time_ns), None, attributes, &NONE);
+    write(work, path, (start_ns, time_ns), None, attributes);
 }
 
 /// Writes a `NumberDataPoint`. No value: the series has ended.
@@ -143,7 +143,6 @@ fn write(
     (start_ns, time_ns): (Option<u64>, u64),
     value: Option<f64>,
     attributes: &[u8],
-    exemplars: &Fields,
 ) {
     let mut fields = [0; 27];
     let mut len = 0;
@@ -163,9 +162,34 @@ fn write(
             len += 2;
         }
     }
-    let Fields { bytes, count } = exemplars;
-    let out = work.point(path, len + attributes.len() + bytes.len(), Counts::Sample, *count);
+    let out = work.point(path, len + attributes.len(), Counts::Sample);
     out.extend_from_slice(&fields[..len]);
     out.extend_from_slice(attributes);
+}
+
+/// As [`write`], with exemplars if there are any. Apart from it, which is faster for that.
+#[inline(never)]
+fn write_with(
+    work: &mut Work<'_>,
+    path: &Path<'_>,
+    (start_ns, time_ns): (Option<u64>, u64),
+    value: f64,
+    attributes: &[u8],
+    Fields { bytes, count }: &Fields,
+) {
+    let point = &mut work.buckets.point;
+    point.clear();
+    for (tag, bits) in [(START, start_ns), (TIME, Some(time_ns)), (AS_DOUBLE, Some(value.to_bits()))] {
+        if let Some(bits) = bits {
+            point.push(tag);
+            point.extend_from_slice(&bits.to_le_bytes());
+        }
+    }
+    point.extend_from_slice(attributes);
+    let point = mem::take(&mut work.buckets.point);
+    let out = work.point(path, point.len() + bytes.len(), Counts::Sample);
+    out.extend_from_slice(&point);
     out.extend_from_slice(bytes);
+    work.count_exemplars(*count);
+    work.buckets.point = point;
 }

@@ -54,7 +54,8 @@ pub fn split(request: &[u8]) -> Option<[Piece; 2]> {
             _ => (Counts::Sample, None),
         };
         let exemplars = fields(point).filter(|of| Some(of.number) == field).count() as u32;
-        body.point(path, (point.len(), counts, exemplars), limits, stamp, &mut take).extend_from_slice(point);
+        body.point(path, (point.len(), counts), limits, stamp, &mut take).extend_from_slice(point);
+        body.count_exemplars(exemplars);
         (at, place) = (at + 1, metric);
     });
     body.hand_out(stamp, true, &mut take);

@@ -141,7 +141,7 @@ impl Body {
     }
 
     /// Room for so many bytes that are compressed already. What is not is compressed first. Only with snappy.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn packed_room(&mut self, size: usize) -> &mut [u8] {
         if self.at > 0 {
             self.pack();

@@ -365,7 +365,7 @@ pub(crate) fn up_to_value(room: &mut [u8], shared: &Shared, records: &[u8], entr
 }
 
 /// The head of a series' message and its labels. `rest`: the bytes that follow, without the metadata of version 2.
-#[inline]
+#[inline(always)]
 fn head<const V2: bool>(
     room: &mut [u8],
     shared: &Shared,
@@ -393,14 +393,14 @@ fn head<const V2: bool>(
     at
 }
 
-#[inline]
+#[inline(always)]
 fn metadata(room: &mut [u8], at: usize, shared: &Shared, entry: &Entry) -> usize {
     let field = &shared.metadata.bytes()[entry.extra as usize..];
     put_short(room, at, field, 2 + usize::from(field[1]))
 }
 
 /// Copies the first `size` bytes. Most strings are short, and a copy of a fixed size costs no call.
-#[inline]
+#[inline(always)]
 fn put_short(room: &mut [u8], at: usize, from: &[u8], size: usize) -> usize {
     const SHORT: usize = 32;
     match (from.first_chunk::<SHORT>(), room[at..].first_chunk_mut::<SHORT>()) {

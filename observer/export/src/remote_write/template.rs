@@ -280,7 +280,7 @@ fn zero_bytes(value: u64) -> usize {
 }
 
 /// Writes a series from its elements, up to and with its value.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(body: &mut Body, values: &mut Values, element: &Element<'_>, value: u64) {
     let Element { bytes: elements, len, size, needs: _ } = *element;
     let start = body.len() + size;
