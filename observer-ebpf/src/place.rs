@@ -6,16 +6,21 @@
 //!
 //! A socket that has a place keeps its (unused) value in storage, by which the sweep finds it.
 
-use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use aya_ebpf::{Global, btf_maps::Array, macros::btf_map};
 
 use crate::{
+    emit,
     kernel::{Sk, now_ns},
     socket::Exchanges,
-    words::{clear, replace64},
+    words::{add, clear, replace64},
 };
 
-/// 1.5 MiB of kernel memory. A power of two.
+/// How many there are unless the agent says otherwise: 1.5 MiB of kernel memory. A power of two.
 const PLACES: usize = 4096;
+
+/// One less than there are. The agent sets it together with the size of the map, before it loads the programs.
+#[unsafe(no_mangle)]
+static PLACE_MASK: Global<u32> = Global::new(PLACES as u32 - 1);
 
 /// `BPF_F_MMAPABLE`: puts the first element at the beginning of a page, and so every place on cache lines of its own.
 const ALIGNED: usize = 1 << 10;
@@ -36,7 +41,7 @@ const ABANDONED_NS: u64 = 600_000_000_000;
 #[inline(always)]
 fn of(cookie: u64) -> Option<&'static mut Exchanges> {
     // SAFETY: the value is made of integers and lives as long as the map. What two CPUs write goes through `add` and `replace64`.
-    PLACE.get_ptr_mut(cookie as u32 & (PLACES as u32 - 1)).and_then(|p| unsafe { p.as_mut() })
+    PLACE.get_ptr_mut(cookie as u32 & PLACE_MASK.load()).and_then(|p| unsafe { p.as_mut() })
 }
 
 /// The socket's place, if it has one.
@@ -60,6 +65,9 @@ pub(crate) fn take(cookie: u64, x: &'static mut Exchanges) -> Option<&'static mu
         return None;
     }
     if !is_free(place, now) || !replace64(&mut place.key, key, !cookie) {
+        if let Some(totals) = emit::totals() {
+            add(&mut totals.displaced, 1);
+        }
         return stay(x);
     }
     place.ready_ns = x.ready_ns;

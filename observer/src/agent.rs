@@ -35,7 +35,7 @@ use crate::{
     serve::{self, Control, State},
     shard::{self, Command},
     shutdown::Signals,
-    telemetry::Telemetry,
+    telemetry::{Telemetry, set_count},
 };
 
 /// How long a change of level may take before whoever asked is told that it did not happen.
@@ -281,6 +281,7 @@ fn listen_unix(path: Option<&Path>) -> Result<Socket, AgentError> {
 async fn load(args: &RunArgs, telemetry: &Telemetry) -> Option<(Programs, Ring)> {
     let options = bpf::Options {
         ring_bytes: args.ring_size,
+        places: args.tcp_places,
         level: args.tcp_level,
         filter: None,
         kernel_log: args.kernel_log,
@@ -290,6 +291,7 @@ async fn load(args: &RunArgs, telemetry: &Telemetry) -> Option<(Programs, Ring)>
     match loaded {
         Ok(Ok((programs, ring))) => {
             available.set(1);
+            set_count(&telemetry.tcp_places, programs.places());
             for feature in programs.features() {
                 if let Some(reason) = &feature.missing {
                     log::warn!("`{}` is not available: {reason}", feature.name);

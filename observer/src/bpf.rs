@@ -35,11 +35,18 @@ const ITERATORS: &[(&str, &str)] = &[
 ];
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// Places unless somebody says otherwise: 1.5 MiB of kernel memory.
+pub(crate) const PLACES: u32 = 4096;
+/// 384 MiB of kernel memory.
+const MOST_PLACES: u32 = 1 << 20;
+
 /// How the programs are to be loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The ring buffer's size in bytes; rounded up to a power of two of at least a page.
     pub(crate) ring_bytes: u32,
+    /// Sockets whose accumulators have a place of their own; rounded up to a power of two.
+    pub(crate) places: u32,
     pub(crate) level: Level,
     /// What a trace wants to see; `None` for everything.
     pub(crate) filter: Option<Filter>,
@@ -101,6 +108,7 @@ pub(crate) struct Programs {
     /// Held so that the kernel keeps what is in it.
     _first: ProgramArray<MapData>,
     totals: PerCpuArray<MapData, Shared<Totals>>,
+    places: u32,
     ports: HashMap<MapData, u64, Shared<Port>>,
     sockets: MapIterator,
     listeners: Option<MapIterator>,
@@ -132,7 +140,10 @@ impl Programs {
         let btf = Btf::parse(&types.hooks_only(), Endianness::default())?;
         let ring_bytes = ring_size(options.ring_bytes);
         let log_level: u8 = if options.kernel_log { u8::MAX } else { 0 };
-        loader.btf(Some(&btf)).map_max_entries("EVENTS", ring_bytes);
+        let places = options.places.clamp(1, MOST_PLACES).next_power_of_two();
+        let place_mask = places - 1;
+        loader.btf(Some(&btf)).map_max_entries("EVENTS", ring_bytes).map_max_entries("PLACE", places);
+        loader.override_global("PLACE_MASK", &place_mask, true);
         loader.override_global("AYA_LOG_LEVEL", &log_level, true);
         for (name, offset) in &offsets.globals {
             loader.override_global(name, offset, true);
@@ -178,6 +189,7 @@ impl Programs {
             totals: map(&mut ebpf, "TOTALS")?,
             ports: map(&mut ebpf, "PORTS")?,
             ebpf,
+            places,
             features,
             level: Level::Outcomes,
             sockets,
@@ -191,6 +203,11 @@ impl Programs {
         programs.exchange_programs = exchanges;
         programs.set_level(options.level);
         Ok((programs, ring))
+    }
+
+    /// How many sockets may have a place of their own.
+    pub(crate) fn places(&self) -> usize {
+        self.places as usize
     }
 
     /// What this kernel gives and what it does not.

@@ -100,6 +100,10 @@ pub(crate) struct RunArgs {
     /// Most label groups (role, peer, port, process) of the TCP families; the rest share `(other)`.
     #[arg(long, value_name = "N", default_value_t = 2000, env = "OBSERVER_TCP_GROUPS")]
     pub(crate) tcp_groups: usize,
+    /// Sockets whose exchanges are counted in a place found by one step; those that find theirs taken are counted as well, at a
+    /// higher cost. 384 bytes each; a power of two.
+    #[arg(long, value_name = "N", default_value_t = crate::bpf::PLACES, env = "OBSERVER_TCP_PLACES")]
+    pub(crate) tcp_places: u32,
     /// Most scraped series; more are refused and counted. 4,000,000 unless the configuration says otherwise.
     #[arg(long, value_name = "N", env = "OBSERVER_SERIES")]
     pub(crate) series: Option<usize>,

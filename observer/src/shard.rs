@@ -424,6 +424,7 @@ impl Capture {
         let sockets = totals.swept.saturating_sub(self.totals.swept);
         telemetry.sweep_sockets.set(i64::try_from(sockets).unwrap_or(i64::MAX));
         set_count(&telemetry.tcp_groups, self.table.len());
+        telemetry.tcp_sockets_displaced.inner().store(totals.displaced, Relaxed);
         telemetry.tcp_groups_folded.inner().store(self.table.folded(), Relaxed);
         let sum = |of: &Totals| (of.offered.iter().sum::<u64>(), of.ring_full.iter().sum::<u64>());
         let ((offered, full), (offered_before, full_before)) = (sum(totals), sum(&self.totals));

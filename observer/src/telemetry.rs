@@ -101,6 +101,8 @@ telemetry! {
     tcp_groups: Gauge = GROUPS,
     tcp_groups_limit: Gauge = GROUPS_LIMIT,
     tcp_groups_folded: Counter = GROUPS_FOLDED,
+    tcp_places: Gauge = PLACES,
+    tcp_sockets_displaced: Counter = DISPLACED,
     discovery_refreshes: Labelled<Counter> = DISCOVERY_REFRESHES,
     discovered_targets: Labelled<Gauge> = DISCOVERED_TARGETS,
     scrape_targets: Gauge = SCRAPE_TARGETS,

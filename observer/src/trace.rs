@@ -89,6 +89,7 @@ impl TraceError {
 pub(crate) fn run(args: &TraceArgs, stop: &AtomicBool) -> Result<(), TraceError> {
     let options = bpf::Options {
         ring_bytes: args.ring_size,
+        places: bpf::PLACES,
         level: args.tcp_level,
         filter: args.filter.build()?,
         kernel_log: args.kernel_log,

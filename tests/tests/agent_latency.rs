@@ -18,7 +18,11 @@ const SERVER: &[(&str, &str)] = &[("comm", "h-server"), ("role", "server")];
 
 /// Talks under an agent, and gives the page on which all of it is, and what the programs measured.
 fn talk(lab: &Lab, shape: Talk) -> (Page, Vec<Measured>, Vec<Measured>) {
-    let agent = Agent::start(Privileges::Root, &["--no-node"]);
+    talk_under(&["--no-node"], lab, shape)
+}
+
+fn talk_under(arguments: &[&str], lab: &Lab, shape: Talk) -> (Page, Vec<Measured>, Vec<Measured>) {
+    let agent = Agent::start(Privileges::Root, arguments);
     let address = lab.service(Family::V4, PORT);
     let mut server = Start::new(&lab.server, "h-server").answer(address, &shape);
     let mut client = Start::new(&lab.client, "h-client").ask(address, &shape);
@@ -71,6 +75,21 @@ fn responses_services_and_late_reads() {
         assert_eq!([bytes("sent", CLIENT), bytes("received", SERVER)], [40.0 * 200.0; 2], "requests");
         assert_eq!([bytes("sent", SERVER), bytes("received", CLIENT)], [40.0 * 400.0; 2], "responses");
     }
+}
+
+/// Sockets whose place another one has are counted as exactly as the others.
+#[test]
+fn sockets_without_a_place() {
+    let think = Duration::from_millis(5);
+    let shape = Talk { connections: 6, exchanges: 10, think, linger: Duration::ZERO };
+    let (page, client, server) = talk_under(&["--no-node", "--tcp-places", "1"], &Lab::new(), shape);
+    assert_eq!(page.sum("observer_tcp_places", &[]), 1.0);
+    assert!(page.sum("observer_tcp_sockets_displaced_total", &[]) >= 1.0);
+    check(&page, "observer_tcp_response_seconds", CLIENT, &all(&client, |one| &one.turns));
+    check(&page, "observer_tcp_service_seconds", SERVER, &all(&server, |one| &one.turns));
+    let bytes = |name: &str, labels| page.sum(&format!("observer_tcp_{name}_bytes_total"), labels);
+    assert_eq!([bytes("sent", CLIENT), bytes("received", SERVER)], [60.0 * 200.0; 2], "requests");
+    assert_eq!([bytes("sent", SERVER), bytes("received", CLIENT)], [60.0 * 400.0; 2], "responses");
 }
 
 #[test]

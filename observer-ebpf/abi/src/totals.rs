@@ -42,6 +42,8 @@ pub struct Totals {
     pub swept: u64,
     /// Idle sockets that gave their accumulators back.
     pub given_back: u64,
+    /// Sockets whose place another one had.
+    pub displaced: u64,
 }
 
 impl Totals {
@@ -68,6 +70,7 @@ impl Totals {
             storage_failed,
             swept,
             given_back,
+            displaced,
         } = self;
         add(offered, &other.offered);
         add(ring_full, &other.ring_full);
@@ -84,5 +87,6 @@ impl Totals {
         *storage_failed = storage_failed.wrapping_add(other.storage_failed);
         *swept = swept.wrapping_add(other.swept);
         *given_back = given_back.wrapping_add(other.given_back);
+        *displaced = displaced.wrapping_add(other.displaced);
     }
 }

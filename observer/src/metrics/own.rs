@@ -47,6 +47,8 @@ rows! { AGENT_ROWS:
     GROUPS = Gauge "observer_tcp_groups", [], "Label groups of the TCP families in use.";
     GROUPS_LIMIT = Gauge "observer_tcp_groups_limit", [], "How many there may be; the rest share `(other)`.";
     GROUPS_FOLDED = Counter "observer_tcp_groups_folded", [], "Records counted under `(other)` because the groups were used up.";
+    PLACES = Gauge "observer_tcp_places", [], "Places of sockets' accumulators, see `--tcp-places`.";
+    DISPLACED = Counter "observer_tcp_sockets_displaced", [], "Sockets that found their place taken: they are counted all the same, at a higher cost.";
     DISCOVERY_REFRESHES = Counter "observer_discovery_refreshes", ["kind", "result"],
         "Readings of lists of targets, by kind (file, http) and result (success, failure). A failure leaves the targets as they were.";
     DISCOVERED_TARGETS = Gauge "observer_discovered_targets", ["state"],
