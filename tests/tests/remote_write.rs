@@ -185,23 +185,34 @@ fn an_outage_is_made_up_for_and_told() {
     all_there(agent, &receiver, 5);
 }
 
+/// An agent that ends while its receiver is away, when a window has waited for so many seconds; and the next one, for which the
+/// receiver is back. How many windows the first closed at least.
+fn two_runs(
+    receiver: &Receiver,
+    queue: &observer_tests::config::Directory,
+    grace: &str,
+    pending: f64,
+) -> (usize, Agent) {
+    let url = receiver.url();
+    let args = ["--remote-write", &*url, "--queue-dir", queue.path(), "--shutdown-grace", grace];
+    let start = || Agent::start(Privileges::Root, &[&args[..], &["--no-tcp", "--no-node"]].concat());
+    let first = start();
+    receiver.wait_for("a window", |requests| taken(requests) >= 1);
+    receiver.close();
+    let page = first.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) >= pending);
+    let closed = page.sum("observer_windows_total", &[]) as usize;
+    let (code, said) = first.stop();
+    assert_eq!(code, Some(0), "{said}");
+    receiver.open();
+    (closed, start())
+}
+
 /// Each process of the agent begins with its first window, and what the one before could not deliver comes before it.
 #[test]
 fn a_restart_leaves_no_gap() {
     let receiver = Receiver::start(|_, _| Reply::Take);
     let queue = observer_tests::config::Directory::new();
-    let url = receiver.url();
-    let args = ["--remote-write", &*url, "--queue-dir", queue.path(), "--shutdown-grace", "1s"];
-    let start = || Agent::start(Privileges::Root, &[&args[..], &["--no-tcp", "--no-node"]].concat());
-    let first = start();
-    receiver.wait_for("a window", |requests| taken(requests) >= 1);
-    receiver.close();
-    let page = first.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) >= 2.0);
-    let closed = page.sum("observer_windows_total", &[]) as usize;
-    let (code, said) = first.stop();
-    assert_eq!(code, Some(0), "{said}");
-    receiver.open();
-    let second = start();
+    let (closed, second) = two_runs(&receiver, &queue, "1s", 2.0);
     receiver.wait_for("both", |_| true);
     let page = second.page_with(|page| {
         page.sum("observer_windows_total", &[]) >= 3.0
@@ -327,18 +338,7 @@ fn written_of(requests: &[Request]) -> written::Written {
 fn a_receiver_that_is_away_does_not_hold_up_the_end() {
     let receiver = Receiver::start(|_, _| Reply::Take);
     let queue = observer_tests::config::Directory::new();
-    let url = receiver.url();
-    let args = ["--remote-write", &*url, "--queue-dir", queue.path(), "--shutdown-grace", "1h"];
-    let start = || Agent::start(Privileges::Root, &[&args[..], &["--no-tcp", "--no-node"]].concat());
-    let first = start();
-    receiver.wait_for("a window", |requests| taken(requests) >= 1);
-    receiver.close();
-    let page = first.page_with(|page| page.sum("observer_export_oldest_pending_seconds", &[]) >= 1.0);
-    let closed = page.sum("observer_windows_total", &[]) as usize;
-    let (code, said) = first.stop();
-    assert_eq!(code, Some(0), "{said}");
-    receiver.open();
-    let second = start();
+    let (closed, second) = two_runs(&receiver, &queue, "1h", 1.0);
     receiver.wait_for("both", |requests| windows(&written_of(requests)).len() == 2);
     let (code, said) = second.stop();
     assert_eq!(code, Some(0), "{said}");

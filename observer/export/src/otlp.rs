@@ -49,7 +49,7 @@ use body::{Body, Counts, Limits, Path, Stamp};
 use composite::Scratch as Buckets;
 use ends::Ends;
 use groups::Owner;
-use plan::{Data, Plan, Scratch};
+use plan::{Data, Metric, Plan, Scratch};
 pub use split::{Piece, split};
 use state::{Origin, Slot};
 
@@ -367,6 +367,22 @@ impl Work<'_> {
         self.body.point(path, (len, counts), self.limits, self.stamp, self.out)
     }
 
+    /// Has `points` write those of every metric of a plan, each behind the heads it needs.
+    #[inline]
+    fn each_metric(&mut self, plan: &Plan, mut points: impl FnMut(&Metric, Path<'_>, &mut Self)) {
+        let mut group = None;
+        for metric in &plan.metrics {
+            if group.replace(metric.group).is_some_and(|group| group != metric.group) {
+                self.body.end_group();
+            }
+            let (resource, scope) = plan.groups.encoded(metric.group);
+            let path = Path { resource, scope, metric: &plan.heads[metric.head.clone()], data: 0, how: &[] };
+            points(metric, path, self);
+            self.body.end_metric();
+        }
+        self.body.end_group();
+    }
+
     /// The point that has room now has so many exemplars.
     fn count_exemplars(&mut self, exemplars: u32) {
         self.stats.exemplars += u64::from(exemplars);
@@ -376,22 +392,12 @@ impl Work<'_> {
 
 impl Pen<'_> {
     fn write(&self, plan: &Plan, work: &mut Work<'_>) {
-        let mut group = None;
-        for metric in &plan.metrics {
-            if group.replace(metric.group).is_some_and(|group| group != metric.group) {
-                work.body.end_group();
-            }
-            let (resource, scope) = plan.groups.encoded(metric.group);
-            let path = Path { resource, scope, metric: &plan.heads[metric.head.clone()], data: 0, how: &[] };
-            match metric.data {
-                Data::Gauge | Data::Sum { .. } => self.numbers(plan, metric, path, work),
-                Data::Histogram => self.histograms(plan, metric, path, work),
-                Data::Summary => self.summaries(plan, metric, path, work),
-                Data::Native => self.natives(plan, metric, path, work),
-            }
-            work.body.end_metric();
-        }
-        work.body.end_group();
+        work.each_metric(plan, |metric, path, work| match metric.data {
+            Data::Gauge | Data::Sum { .. } => self.numbers(plan, metric, path, work),
+            Data::Histogram => self.histograms(plan, metric, path, work),
+            Data::Summary => self.summaries(plan, metric, path, work),
+            Data::Native => self.natives(plan, metric, path, work),
+        });
     }
 
     /// The time of a slot's sample.

@@ -30,7 +30,7 @@ pub(crate) use self::{
     schedule::Schedule,
     status::{Failure, Status},
 };
-use crate::http::{ConnectError, PostError};
+use crate::http::{self, ConnectError, PostError};
 
 /// The body of one request, and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +120,13 @@ pub(crate) trait Transport: Send + Sync + 'static {
     }
 }
 
-/// What a request without an answer is counted as.
-pub(crate) const fn code(error: &PostError) -> Code {
+/// What comes of a request without an answer: it is tried again.
+pub(crate) fn unanswered(error: &PostError) -> Answer {
+    Answer { code: code(error), verdict: Verdict::Later { message: http::chain(error), after: None } }
+}
+
+/// What it is counted as.
+const fn code(error: &PostError) -> Code {
     Code::None(match error {
         PostError::Login(_) => "login",
         PostError::Connect(ConnectError::Tcp { .. }) => "connect",

@@ -16,7 +16,7 @@ use observer_export::{
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, code, retry_after};
+use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, retry_after, unanswered};
 use crate::{
     clock,
     config::{Otlp, OtlpCompression, OtlpProtocol},
@@ -130,10 +130,7 @@ impl Transport for Receiver {
         let (headers, body) = self.request(&parcel.body);
         match self.poster.post(&headers, body).await {
             Ok(answer) => self.judge(&answer, parcel.contents),
-            Err(error) => Answer {
-                code: code(&error),
-                verdict: Verdict::Later { message: http::chain(&error), after: None },
-            },
+            Err(error) => unanswered(&error),
         }
     }
 

@@ -24,7 +24,7 @@ use self::{
     suspects::Suspects,
     zstd::Zstd,
 };
-use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, code, retry_after};
+use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, retry_after, unanswered};
 use crate::{
     clock,
     config::{Compressing, Message, RemoteWrite, shown},
@@ -203,12 +203,6 @@ impl Transport for Receiver {
         let is_1 = self.first != Protocol::RemoteWrite2 || self.speaks.load(Relaxed) == 1;
         is_1.then(|| if self.zstd.is_wanted() { Protocol::RemoteWrite1Zstd } else { Protocol::RemoteWrite1 })
     }
-}
-
-/// A request without an answer.
-fn unanswered(error: &PostError) -> Answer {
-    let verdict = Verdict::Later { message: http::chain(error), after: None };
-    Answer { code: code(error), verdict }
 }
 
 /// What makes the encoders of an endpoint.

@@ -28,28 +28,18 @@ impl<F: Fn(u32, &Slot) -> bool> Ends<F> {
 
     /// Tells the ends of all series that were told and are over.
     pub(super) fn write(&self, plan: &Plan, work: &mut Work<'_>) {
-        let mut group = None;
-        for metric in &plan.metrics {
-            if group.replace(metric.group).is_some_and(|group| group != metric.group) {
-                work.body.end_group();
-            }
-            let (resource, scope) = plan.groups.encoded(metric.group);
-            let path = Path { resource, scope, metric: &plan.heads[metric.head.clone()], data: 0, how: &[] };
-            match metric.data {
-                Data::Gauge | Data::Sum { .. } => self.numbers(plan, metric, path, work),
-                Data::Histogram => self.composites(plan, metric, HISTOGRAM, &path, work),
-                Data::Summary => self.composites(plan, metric, SUMMARY, &path, work),
-                // A metric has points of one kind.
-                Data::Native => {
-                    for data in [EXPONENTIAL_HISTOGRAM, HISTOGRAM] {
-                        self.composites(plan, metric, data, &path, work);
-                        work.body.end_metric();
-                    }
+        work.each_metric(plan, |metric, path, work| match metric.data {
+            Data::Gauge | Data::Sum { .. } => self.numbers(plan, metric, path, work),
+            Data::Histogram => self.composites(plan, metric, HISTOGRAM, &path, work),
+            Data::Summary => self.composites(plan, metric, SUMMARY, &path, work),
+            // A metric has points of one kind.
+            Data::Native => {
+                for data in [EXPONENTIAL_HISTOGRAM, HISTOGRAM] {
+                    self.composites(plan, metric, data, &path, work);
+                    work.body.end_metric();
                 }
             }
-            work.body.end_metric();
-        }
-        work.body.end_group();
+        });
     }
 
     /// The series of a slot if it was told and is over; from now on it has ended. A stream of deltas only stops.
