@@ -96,7 +96,9 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
         false => Some(Rules::new(Engine::new(config.aggregate.clone()).map_err(AgentError::Rules)?)),
     };
     let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
-    let scraper = Arc::new(Scraper::spawn(jobs, &config.limits, &telemetry, closed(stopping)));
+    let scraper = Scraper::spawn(jobs, &config.limits, &telemetry, closed(stopping))
+        .map(Arc::new)
+        .map_err(AgentError::Start)?;
     let mut feed = Feed::default();
     let exports = export::start(&config, &mut feed, &telemetry)?;
     let shard = shard::spawn(shard::Parts {

@@ -31,6 +31,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -109,6 +110,8 @@ pub(crate) struct Limits {
     pub(crate) body_buffers: usize,
     /// The memory of those, in bytes.
     pub(crate) body_buffer_bytes: usize,
+    /// How many threads scrape; see [`Self::scrape_threads`].
+    pub(crate) scrape_threads: Option<usize>,
     /// How many windows there are.
     pub(crate) windows: usize,
     /// The memory for pages that are being read, in bytes.
@@ -125,6 +128,7 @@ impl Default for Limits {
             arena_bytes: None,
             body_buffers: 16,
             body_buffer_bytes: 8 << 20,
+            scrape_threads: None,
             windows: 3,
             page_bytes: 256 << 20,
         }
@@ -307,6 +311,13 @@ impl Limits {
         self.arena_bytes.unwrap_or_else(memory::half)
     }
 
+    /// How many threads scrape: if nothing is said a quarter of the CPUs that may be used, from 1 to 16. One takes several
+    /// million samples a second.
+    pub(crate) fn scrape_threads(&self) -> usize {
+        let quarter = || available_parallelism().map_or(1, |cpus| (cpus.get() / 4).clamp(1, 16));
+        self.scrape_threads.unwrap_or_else(quarter)
+    }
+
     fn new(keys: &LimitKeys<'_>) -> Result<Self, Fault> {
         let mut limits = Self::default();
         let LimitKeys {
@@ -317,6 +328,7 @@ impl Limits {
             arena_bytes,
             body_buffers,
             body_buffer_bytes,
+            scrape_threads,
             windows,
             page_bytes,
             ..
@@ -342,6 +354,12 @@ impl Limits {
         }
         if let Some(at) = body_buffers.as_ref().filter(|at| at.value > 4096) {
             return Err(at.node.fault("expected at most 4096 buffers"));
+        }
+        if let Some(at) = scrape_threads {
+            if !(1..=256).contains(&at.value) {
+                return Err(at.node.fault("expected 1 to 256 threads"));
+            }
+            limits.scrape_threads = Some(at.value);
         }
         match windows {
             Some(at) if !(2..=64).contains(&at.value) => Err(at.node.fault("expected 2 to 64 windows")),

@@ -9,10 +9,12 @@ mod shown;
 mod status;
 mod synthetic;
 mod target;
+mod threads;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -24,7 +26,7 @@ use observer_aggregate::window::{Source, Window};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::{oneshot, watch},
-    task::{AbortHandle, JoinHandle, JoinSet},
+    task::{AbortHandle, JoinHandle, JoinSet, spawn_blocking},
 };
 
 use self::{
@@ -32,6 +34,7 @@ use self::{
     discovery::Discovery,
     http::Buffers,
     target::{Failure, Shared, Worker},
+    threads::Threads,
 };
 pub(crate) use self::{budget::Memory, discovery::Targets};
 use crate::{
@@ -66,6 +69,13 @@ struct Set {
     active: Vec<Handle>,
     /// Targets that are none any more, until a window has told the end of their series.
     leaving: Vec<Shared>,
+}
+
+/// The tasks of the targets.
+#[derive(Debug)]
+struct Tasks {
+    running: JoinSet<()>,
+    threads: Threads,
 }
 
 /// A target, as others see it.
@@ -138,12 +148,18 @@ pub(crate) struct Progress {
 
 impl Scraper {
     /// Starts to scrape every target of the jobs, and those that come, until `shutdown`.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no threads.
     pub(crate) fn spawn(
         jobs: Vec<Arc<Job>>,
         limits: &Limits,
         telemetry: &Arc<Telemetry>,
         shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        let threads = Threads::start(limits.scrape_threads())?;
+        set_count(&telemetry.scrape_threads, threads.count());
         let (stop, stopping) = oneshot::channel::<()>();
         let discovery = Discovery::spawn(jobs, limits.targets, telemetry, async move {
             // The other end goes when everything ends.
@@ -160,7 +176,7 @@ impl Scraper {
             buffers: Arc::new(Buffers::new(limits.body_buffers, limits.body_buffer_bytes, telemetry)),
             connectors: Connectors::default(),
         });
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks { running: JoinSet::new(), threads };
         live.follow(&mut tasks, telemetry);
         let supervisor = {
             let (live, telemetry) = (Arc::clone(&live), Arc::clone(telemetry));
@@ -170,7 +186,7 @@ impl Scraper {
                     while discovered.changed().await.is_ok() {
                         live.follow(&mut tasks, &telemetry);
                         // Tasks of targets that are gone have ended.
-                        while tasks.try_join_next().is_some() {}
+                        while tasks.running.try_join_next().is_some() {}
                     }
                     std::future::pending::<()>().await;
                 };
@@ -178,12 +194,14 @@ impl Scraper {
                     () = following => {}
                     () = shutdown => {}
                 }
-                tasks.shutdown().await;
+                tasks.running.shutdown().await;
                 drop(stop);
                 discovery.stopped().await;
+                // What is being decoded aside ends first.
+                let _ended = spawn_blocking(|| drop(tasks.threads)).await;
             })
         };
-        Self { live, supervisor }
+        Ok(Self { live, supervisor })
     }
 
     /// What the last scrape of each target gave, in the order of the configuration; and what is not scraped.
@@ -198,14 +216,14 @@ impl Scraper {
         TargetList { active, dropped: dropped.collect() }
     }
 
-    /// Gives every target's series and values to a window.
-    pub(crate) fn take(&self, window: &mut Window) {
+    /// Gives every target's series and values to a window, behind the one `before`.
+    pub(crate) fn take(&self, window: &mut Window, before: &Window) {
         let Set { active, leaving, .. } = &mut *self.live.lock();
         for core in leaving.drain(..) {
             window.take(Source::Scrape, &mut core.lock().block);
         }
         for target in active {
-            window.take(Source::Scrape, &mut target.core.lock().block);
+            target.core.give(window, before);
         }
     }
 
@@ -251,7 +269,7 @@ impl Live {
     }
 
     /// Starts what is new among the targets, and ends what is none any more. What stays keeps its connection and its series.
-    fn follow(&self, tasks: &mut JoinSet<()>, telemetry: &Telemetry) {
+    fn follow(&self, tasks: &mut Tasks, telemetry: &Telemetry) {
         let discovered = Arc::clone(&self.discovered.borrow());
         let set = &mut *self.lock();
         let mut before: HashMap<u64, Handle> =
@@ -274,20 +292,16 @@ impl Live {
         set_count(&telemetry.scrape_targets, set.active.len());
     }
 
-    fn start(
-        &self,
-        target: &Arc<ScrapeTarget>,
-        tasks: &mut JoinSet<()>,
-        now: Instant,
-        wall_ns: u64,
-    ) -> Handle {
-        let first = now + until_first(phase(&target.target, target.interval), target.interval, wall_ns);
+    fn start(&self, target: &Arc<ScrapeTarget>, tasks: &mut Tasks, now: Instant, wall_ns: u64) -> Handle {
+        let phase = phase(&target.target, target.interval);
+        let first = now + until_first(phase, target.interval, wall_ns);
         let client = &target.job.client;
         let connector = self.connectors.get(&client.tls, Versions::of(client));
         let counters = Arc::clone(&self.counters);
         let (worker, core) =
             Worker::new(Arc::clone(target), counters, &self.budget, &self.buffers, connector);
-        let task = tasks.spawn(worker.run(first));
+        let thread = tasks.threads.at(nanos(phase) / STEP);
+        let task = tasks.running.spawn_on(worker.run(first), thread);
         Handle { target: Arc::clone(target), core, task }
     }
 }
@@ -302,13 +316,17 @@ impl Handle {
     }
 }
 
+/// A second in nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
+/// What phases are multiples of where intervals are whole seconds, in nanoseconds.
+const STEP: u64 = SECOND / 100;
+
 /// Where in its interval a target is scraped: spread evenly, and the same after a restart. Where intervals are whole seconds, so that the
 /// body comes well within a window: one that came now before its end and now behind it would leave a window without a scrape, and
 /// the next with two, of which the second counts. And in steps, so that requests that go out together and bodies that come together take
 /// one wake-up: on an idle machine that is a third of what a scrape of a thousand samples costs.
 fn phase(target: &Target, interval: Duration) -> Duration {
-    const SECOND: u64 = 1_000_000_000;
-    const STEP: u64 = SECOND / 100;
     let mut hasher = DefaultHasher::new();
     (target.url.to_string(), &target.labels).hash(&mut hasher);
     let phase = hasher.finish() % nanos(interval).max(1);

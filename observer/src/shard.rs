@@ -239,7 +239,8 @@ impl Shard {
         self.note_rules();
         let own: Vec<&Family> = self.reader.read().collect();
         self.own_block.read(own.into_iter());
-        let Self { capture, node, node_block, own_block, scraper, pool, rules, closed, .. } = self;
+        let Self { capture, node, node_block, own_block, scraper, pool, rules, closed, windows, .. } = self;
+        let before = Arc::clone(&windows.borrow());
         // The last one, which ends within a second, has that second's number.
         let number = end_ns.div_ceil(SECOND_NS);
         let closed = pool.close(|window| {
@@ -252,7 +253,7 @@ impl Shard {
             }
             window.take(Source::Agent, own_block);
             // Last: where an exporter uses a name of ours, ours decides its type.
-            scraper.take(window);
+            scraper.take(window, &before);
             if let Some(rules) = rules {
                 if *closed != 0 {
                     rules.skip(number.saturating_sub(*closed + 1));

@@ -106,6 +106,7 @@ telemetry! {
     discovery_refreshes: Labelled<Counter> = DISCOVERY_REFRESHES,
     discovered_targets: Labelled<Gauge> = DISCOVERED_TARGETS,
     scrape_targets: Gauge = SCRAPE_TARGETS,
+    scrape_threads: Gauge = SCRAPE_THREADS,
     scrapes: Labelled<Counter> = SCRAPES,
     scrape_body_bytes: Counter = SCRAPE_BODY_BYTES,
     scrape_samples: Counter = SCRAPE_SAMPLES,

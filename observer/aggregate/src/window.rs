@@ -56,7 +56,7 @@ pub struct Window {
     masked: Vec<f64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Part {
     source: Source,
     /// The block's own number.
@@ -129,6 +129,21 @@ impl Window {
         }
         self.taken += 1;
         block.told();
+    }
+
+    /// Takes what an earlier window has of a block whose writer is at work: nothing of it came in this window. `false` if that
+    /// window has nothing of it.
+    pub fn keep(&mut self, block: u64, before: &Self) -> bool {
+        let Some(part) = before.parts[..before.taken].iter().find(|part| part.block == block) else {
+            return false;
+        };
+        let part = Part { masked: None, fresh: false, ..part.clone() };
+        match self.parts.get_mut(self.taken) {
+            Some(place) => *place = part,
+            None => self.parts.push(part),
+        }
+        self.taken += 1;
+        true
     }
 
     /// Lets go of what was taken in earlier times only.

@@ -297,6 +297,7 @@ sections! {
         "body_bytes" => body_bytes: Size = "64MiB", "The largest body of a scrape where no `body_size_limit` is said.";
         "body_buffers" => body_buffers: usize = "16", "Buffers for bodies that are kept for the next scrapes: as many as there are scrapes at one time; more are made, and counted.";
         "body_buffer_bytes" => body_buffer_bytes: Size = "8MiB", "The most memory of the buffers that are kept.";
+        "scrape_threads" => scrape_threads: usize = "", "Threads that scrape and decode, 1 to 256. A quarter of the CPUs if nothing is said, from 1 to 16: one takes several million samples a second.";
         "targets" => targets: usize = "100000", "The most targets over all jobs; those beyond it are not scraped, and counted.";
         "dropped_targets" => dropped_targets: usize = "1000", "How many targets that relabelling dropped are kept for `/api/v1/targets`, a job.";
         "series" => series: usize = "4000000", "The most scraped series; those beyond it are refused, and counted; `--series`.";

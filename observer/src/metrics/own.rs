@@ -54,6 +54,7 @@ rows! { AGENT_ROWS:
     DISCOVERED_TARGETS = Gauge "observer_discovered_targets", ["state"],
         "Targets found: active, dropped by relabelling, refused (no usable address), over_limit.";
     SCRAPE_TARGETS = Gauge "observer_scrape_targets", [], "Targets scraped.";
+    SCRAPE_THREADS = Gauge "observer_scrape_threads", [], "Threads that scrape and decode.";
     SCRAPES = Counter "observer_scrapes", ["result"],
         "Scrapes by result: success, connect, tls, timeout, protocol, status, too_large, malformed, skipped.";
     SCRAPE_BODY_BYTES = Counter "observer_scrape_body_bytes", [], "Bytes of exporters' bodies received.";

@@ -3,10 +3,17 @@
 use std::{
     mem,
     panic::resume_unwind,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
     time::{Duration, Instant},
 };
 
+use observer_aggregate::window::{Source, Window};
 use tokio::{
     task::spawn_blocking,
     time::{MissedTickBehavior, interval_at, timeout},
@@ -29,8 +36,9 @@ use crate::{
 /// The shortest time between two messages about one target.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// The size of a body from which decoding takes milliseconds, in which other tasks of the thread would wait.
-const LARGE: usize = 4 << 20;
+/// The size of a body from which decoding may take a millisecond, in which other tasks of the thread and the close of a window
+/// would wait.
+const LARGE: usize = 2 << 20;
 
 /// Why a scrape failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +76,50 @@ impl Failure {
 
 /// A target's series: written by its worker, and taken by whoever closes a window.
 #[derive(Clone, Debug)]
-pub(super) struct Shared(pub(super) Arc<Mutex<Core>>);
+pub(super) struct Shared(pub(super) Arc<Guarded>);
+
+#[derive(Debug)]
+pub(super) struct Guarded {
+    core: Mutex<Core>,
+    /// The number of the core's block.
+    block: u64,
+    /// A body is being decoded, or will be, that takes so long that nobody should wait for it.
+    busy: AtomicBool,
+}
 
 impl Shared {
+    pub(super) fn new(core: Core) -> Self {
+        let (block, busy) = (core.block.id(), AtomicBool::new(false));
+        Self(Arc::new(Guarded { core: Mutex::new(core), block, busy }))
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
         // After a panic in the middle of a body the next scrape writes every value anew.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the series to a window: as they are now, or as the window before had them while a large body is being decoded. The
+    /// window closes in its time, and what the body brings is in the next.
+    pub(super) fn give(&self, window: &mut Window, before: &Window) {
+        let mut core = match self.0.core.try_lock() {
+            Ok(core) => core,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) if self.0.busy.load(Acquire) => {
+                // The first body of a target that is new has nothing before it.
+                let _known = window.keep(self.0.block, before);
+                return;
+            }
+            Err(TryLockError::WouldBlock) => self.lock(),
+        };
+        window.take(Source::Scrape, &mut core.block);
+    }
+
+    /// Does what takes long.
+    fn at_length<T>(&self, work: impl FnOnce(&mut Core) -> T) -> T {
+        self.0.busy.store(true, Release);
+        let done = work(&mut self.lock());
+        self.0.busy.store(false, Release);
+        done
     }
 }
 
@@ -105,8 +151,7 @@ impl Worker {
         buffers: &Arc<Buffers>,
         connector: Arc<Connector>,
     ) -> (Self, Shared) {
-        let core = Core::new(&target.target, &target.job, Arc::clone(budget));
-        let core = Shared(Arc::new(Mutex::new(core)));
+        let core = Shared::new(Core::new(&target.target, &target.job, Arc::clone(budget)));
         let worker = Self {
             client: Client::new(Arc::clone(&target), Arc::clone(buffers), connector),
             core: core.clone(),
@@ -201,10 +246,10 @@ impl Worker {
         let (core, body) = (self.core.clone(), mem::take(&mut self.body));
         let counters = Arc::clone(&self.counters);
         let decoding = spawn_blocking(move || {
-            let mut core = core.lock();
-            counters.began(arrived);
-            let decoded = core.decode(&body, dialect);
-            drop(core);
+            let decoded = core.at_length(|core| {
+                counters.began(arrived);
+                core.decode(&body, dialect)
+            });
             (body, decoded)
         });
         let decoded;
@@ -298,6 +343,37 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Job;
+
+    #[test]
+    fn a_window_does_not_wait_for_a_large_body() {
+        let target = Target { url: "http://127.0.0.1:1/m".parse().unwrap(), labels: Vec::new() };
+        let budget = Arc::new(Budget::new(100, 100, 1 << 20));
+        let shared = Shared::new(Core::new(&target, &Arc::new(Job::default()), budget));
+        let closed = |before: &Window| {
+            let mut window = Window::default();
+            window.begin(1000, true);
+            shared.give(&mut window, before);
+            window
+        };
+        shared.at_length(|core| {
+            core.decode(b"a 1\n", Dialect::Text).unwrap();
+            core.succeed(&Report::default());
+            // Nothing is known before the first.
+            assert_eq!(closed(&Window::default()).blocks(), 0);
+        });
+        let before = closed(&Window::default());
+        assert!(before.view(0).fresh);
+        shared.at_length(|core| {
+            core.decode(b"a 2\nb 3\n", Dialect::Text).unwrap();
+            core.succeed(&Report::default());
+            let window = closed(&before);
+            assert_eq!((window.view(0).fresh, window.view(0).values), (false, before.view(0).values));
+        });
+        let after = closed(&before);
+        assert!(after.view(0).fresh);
+        assert_eq!(after.len(), before.len() + 1);
+    }
 
     #[test]
     fn a_target_that_is_down_is_told_once_a_minute_and_when_it_is_back() {

@@ -115,7 +115,8 @@ fn start(address: &str, settings: Settings) -> Running {
     let jobs = config.jobs.iter().cloned().map(Arc::new).collect();
     let scraper = Scraper::spawn(jobs, &config.limits, &telemetry, async move {
         let _sender_gone = stopped.await;
-    });
+    })
+    .unwrap();
     Running { scraper, telemetry, _stop: stop }
 }
 

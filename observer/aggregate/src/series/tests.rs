@@ -163,6 +163,35 @@ fn times_are_kept_where_there_are_any() {
 }
 
 #[test]
+fn what_is_being_written_stays_as_the_window_before_had_it() {
+    let (mut block, mut other) = (Block::default(), Block::default());
+    let gauge = |value| family("a", &[("", value)]);
+    block.read([&gauge(1.0)].into_iter());
+    other.read([&gauge(2.0)].into_iter());
+    let mut before = Window::default();
+    before.begin(1000, true);
+    before.take(Source::Node, &mut other);
+    before.take(Source::Scrape, &mut block);
+    before.hide(1, &[0]);
+
+    block.read([&gauge(3.0)].into_iter());
+    let mut window = Window::default();
+    window.begin(2000, true);
+    assert!(window.keep(block.id(), &before));
+    assert!(!window.keep(u64::MAX, &before));
+    let kept = window.view(0);
+    assert_eq!((kept.source, kept.fresh, kept.values), (Source::Scrape, false, &[1.0][..]));
+
+    let mut next = Window::default();
+    next.begin(3000, true);
+    next.take(Source::Scrape, &mut block);
+    assert_eq!((next.view(0).fresh, next.view(0).values), (true, &[3.0][..]));
+    next.begin(4000, true);
+    assert!(next.keep(block.id(), &window));
+    assert_eq!((next.blocks(), next.view(0).values), (1, &[1.0][..]));
+}
+
+#[test]
 fn a_native_histogram_is_told_as_long_as_its_series_lives() {
     let native = |count| Native { count, sum: 2.0 * count, ..Native::default() };
     let family = |count: f64| {

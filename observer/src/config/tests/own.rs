@@ -90,7 +90,7 @@ fn a_variable_with_a_wrong_value_is_an_error() {
 #[test]
 fn limits_are_bounds_of_the_agent_and_defaults_of_jobs() {
     let config = good(
-        "limits: {body_bytes: 1MiB, dropped_targets: 5, targets: 6, windows: 7, series: 8}\n\
+        "limits: {body_bytes: 1MiB, dropped_targets: 5, targets: 6, windows: 7, series: 8, scrape_threads: 9}\n\
          scrape_configs: [{job_name: a}, {job_name: b, body_size_limit: 2KB, keep_dropped_targets: 3}, {job_name: c, keep_dropped_targets: 9}]\n",
     );
     let bodies: Vec<_> = config.jobs.iter().map(|job| job.settings.body_size_limit).collect();
@@ -98,6 +98,9 @@ fn limits_are_bounds_of_the_agent_and_defaults_of_jobs() {
     let dropped: Vec<_> = config.jobs.iter().map(|job| job.settings.keep_dropped).collect();
     assert_eq!(dropped, [5, 3, 5]);
     assert_eq!((config.limits.targets, config.limits.windows, config.limits.series), (6, 7, 8));
+    assert_eq!(config.limits.scrape_threads(), 9);
+    assert!((1..=16).contains(&good("{}").limits.scrape_threads()));
+    fails("limits: {scrape_threads: 0}", "1:26: expected 1 to 256 threads");
     fails("limits: {windows: 1}", "1:19: expected 2 to 64 windows");
     fails("limits: {serie: 1}", "1:10: unknown key `serie`; did you mean `series`?");
 }
