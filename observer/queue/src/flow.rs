@@ -13,8 +13,10 @@ use crate::{
     Cause, Entry, Harm, Options, Place, Recovered, State, Stats, Totals,
     done::Done,
     door::Door,
+    porch::Arrived,
     record::BODY,
     store::{Due, Failure, Store, Synced},
+    trial::{Trial, Tried},
     waiting::{Home, Waiting},
 };
 
@@ -47,6 +49,20 @@ struct Closed {
     retry_at: Duration,
 }
 
+/// Something that only the disk can do.
+#[derive(Debug)]
+pub(crate) struct Busy;
+
+/// What became of a search in memory.
+enum Look {
+    /// The number of the entry that may go.
+    Found(u64),
+    /// None may go now.
+    Nothing,
+    /// The next is on disk.
+    Unread,
+}
+
 /// How many entries are passed over in search for a lane that is free.
 const AHEAD: usize = 32;
 
@@ -76,7 +92,16 @@ impl Flow {
     /// Opens the directory, if there is one and it is not open.
     pub(crate) fn open(&mut self) -> Result<(), Failure> {
         let Some(door) = self.door.clone().filter(|_door| self.store.is_none()) else { return Ok(()) };
-        let opened = self.open_through(&door);
+        self.opened(&door, Store::open(&door, &self.options))
+    }
+
+    /// Takes in how a directory was opened.
+    fn opened(
+        &mut self,
+        door: &Arc<dyn Door>,
+        opened: Result<(Store, Recovered), Failure>,
+    ) -> Result<(), Failure> {
+        let opened = opened.and_then(|(store, recovered)| self.take_over(door, store, recovered));
         self.closed = opened.as_ref().err().map(|failure| {
             self.open_errors += 1;
             Closed { says: failure.to_string(), retry_at: self.now() + self.options.retry_after }
@@ -84,8 +109,12 @@ impl Flow {
         opened
     }
 
-    fn open_through(&mut self, door: &Arc<dyn Door>) -> Result<(), Failure> {
-        let (mut store, mut recovered) = Store::open(door, &self.options)?;
+    fn take_over(
+        &mut self,
+        door: &Arc<dyn Door>,
+        mut store: Store,
+        mut recovered: Recovered,
+    ) -> Result<(), Failure> {
         let higher = self.first.max(store.next());
         // Unless there is an entry that has its number.
         if self.numbers.compare_exchange(self.first, higher, Relaxed, Relaxed).is_ok() {
@@ -114,8 +143,24 @@ impl Flow {
         !self.is_for_disk(size)
     }
 
+    /// Whether taking in entries of that size in all, and the ends of others, asks nothing of the disk.
+    pub(crate) fn is_quick(&self, size: u64) -> bool {
+        self.is_for_memory(size) && !self.has_files()
+    }
+
+    fn has_files(&self) -> bool {
+        self.store.as_ref().is_some_and(Store::has_files)
+    }
+
     /// Takes in what came meanwhile.
-    pub(crate) fn enter(&mut self, (passed, entries): (Option<(u64, i64)>, VecDeque<Entry>)) {
+    pub(crate) fn enter(&mut self, Arrived { entries, passed, ended }: Arrived) {
+        for (seq, again) in ended {
+            if again {
+                self.give_back(seq)
+            } else {
+                self.ack(seq)
+            };
+        }
         if let Some((seq, end_ms)) = passed {
             self.marks.push_back((seq, end_ms));
             self.newest_end_ms = self.newest_end_ms.max(Some(end_ms));
@@ -192,23 +237,57 @@ impl Flow {
     }
 
     pub(crate) fn take(&mut self, free: &mut dyn FnMut(u16) -> bool) -> Option<Entry> {
+        self.find(free).and_then(|seq| self.waiting.take(seq))
+    }
+
+    /// The oldest entry that may go, in memory by now.
+    pub(crate) fn find(&mut self, free: &mut dyn FnMut(u16) -> bool) -> Option<u64> {
         self.drop_old();
         let (oldest_ms, now) = (self.oldest_ms(), self.now());
         loop {
-            // A directory that could be read only late has older ones than those looked at.
-            let unread = self.store.as_ref().and_then(Store::oldest_seq).unwrap_or(u64::MAX);
-            let taken = self.waiting.take(unread, free);
-            if taken.is_some() || self.waiting.passed_over(unread) >= AHEAD {
-                return taken;
-            }
-            let store = self.store.as_mut().filter(|store| store.unread().entries > 0);
+            let store = match self.look(free) {
+                Look::Found(seq) => return Some(seq),
+                Look::Nothing => return None,
+                Look::Unread => self.store.as_mut(),
+            };
             match store.map(|store| (store.read(oldest_ms, now), store.unread().entries)) {
                 Some((Some((entry, file)), _left)) => self.waiting.loaded(entry, file),
                 // Later ones must not overtake what cannot be read now.
-                Some((None, 1..)) => return None,
+                Some((None, 1..)) | None => return None,
                 Some((None, 0)) => {}
-                None if self.waiting.advance() => {}
-                None => return None,
+            }
+        }
+    }
+
+    /// As [`Self::take`], unless the disk is needed for it. What is too old is dropped when it is asked.
+    pub(crate) fn take_quick(&mut self, free: &mut dyn FnMut(u16) -> bool) -> Result<Option<Entry>, Busy> {
+        if !self.has_files() {
+            self.drop_old();
+        }
+        match self.look(free) {
+            Look::Found(seq) => Ok(self.waiting.take(seq)),
+            Look::Nothing => Ok(None),
+            Look::Unread => Err(Busy),
+        }
+    }
+
+    /// Looks for the oldest entry that may go among those in memory.
+    fn look(&mut self, free: &mut dyn FnMut(u16) -> bool) -> Look {
+        loop {
+            // A directory that could be read only late has older ones than those looked at.
+            let unread = self.store.as_ref().and_then(Store::oldest_seq);
+            let before = unread.unwrap_or(u64::MAX);
+            if let Some(seq) = self.waiting.find_free(before, free) {
+                return Look::Found(seq);
+            }
+            if self.waiting.passed_over(before) >= AHEAD {
+                return Look::Nothing;
+            }
+            if unread.is_some() {
+                return Look::Unread;
+            }
+            if !self.waiting.advance() {
+                return Look::Nothing;
             }
         }
     }
@@ -233,15 +312,34 @@ impl Flow {
         home.is_some()
     }
 
-    pub(crate) fn tick(&mut self) {
+    /// What is to be tried again now, for the disk has failed at it.
+    pub(crate) fn trial(&mut self) -> Option<Trial> {
         let now = self.now();
         if self.closed.as_ref().is_some_and(|closed| now >= closed.retry_at) {
-            // It stays closed then, and says why.
-            self.open().unwrap_or_default();
+            return self.door.clone().map(|door| Trial::Open(door, self.options.clone()));
         }
-        if let Some(store) = &mut self.store {
-            store.retry(now, false);
+        self.store.as_mut()?.trial(now, false).map(Trial::Probe)
+    }
+
+    /// Takes in how that went.
+    pub(crate) fn tried(&mut self, tried: Tried) {
+        match tried {
+            // If it was not opened otherwise meanwhile. It stays closed if that fails, and says why.
+            Tried::Opened(door, opened) if self.store.is_none() => {
+                self.opened(&door, *opened).unwrap_or_default();
+            }
+            Tried::Opened(..) => {}
+            Tried::Probed(result) => {
+                let now = self.now();
+                if let Some(store) = &mut self.store {
+                    store.probed(result, now);
+                }
+            }
         }
+    }
+
+    pub(crate) fn tick(&mut self) {
+        let now = self.now();
         self.drop_old();
         if self.is_stale() && self.store.as_ref().is_some_and(Store::works) {
             // What could not be written stays in memory.
@@ -258,7 +356,9 @@ impl Flow {
         self.open()?;
         let now = self.now();
         let Some(store) = &mut self.store else { return Ok(()) };
-        store.retry(now, true);
+        if let Some(probe) = store.trial(now, true) {
+            store.probed(probe.run(), now);
+        }
         self.spill()?;
         self.note_done(true)
     }
@@ -276,6 +376,11 @@ impl Flow {
     pub(crate) fn synced(&mut self, synced: Synced) -> Result<(), Failure> {
         let now = self.now();
         self.store.as_mut().map_or(Ok(()), |store| store.synced(synced, now))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let unread = self.store.as_ref().map_or(0, |store| store.unread().entries);
+        self.waiting.memory().entries + self.waiting.disk().entries + unread == 0
     }
 
     pub(crate) fn memory(&self) -> Totals {

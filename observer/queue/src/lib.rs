@@ -23,10 +23,11 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod waiting;
 
 pub use damage::{Damage, Harm, Place};
 pub use entry::{Entry, Totals};
 pub use options::{Clock, Fsync, Options};
-pub use queue::{Error, Queue};
+pub use queue::{Error, NotNow, Queue};
 pub use stats::{Cause, Recovered, State, Stats};

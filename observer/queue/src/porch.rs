@@ -1,4 +1,4 @@
-//! Where entries wait that came while the disk was busy, so that who pushes does not wait for it.
+//! Where entries wait that came while the disk was busy, and the ends of others, so that nobody who works in memory waits for it.
 
 use std::{
     collections::VecDeque,
@@ -19,6 +19,18 @@ pub(crate) struct Porch {
     dropped: Totals,
     /// The number and the end of the newest entry that had to go and completes a window.
     passed: Option<(u64, i64)>,
+    /// Entries that were handed out, and whether they come back.
+    ended: Vec<(u64, bool)>,
+}
+
+/// What waited on the porch.
+#[derive(Debug, Default)]
+pub(crate) struct Arrived {
+    pub(crate) entries: VecDeque<Entry>,
+    /// The number and the end of the newest entry that had to go before these and completes a window.
+    pub(crate) passed: Option<(u64, i64)>,
+    /// Entries that were handed out and came to their end, and whether they are to be handed out again.
+    pub(crate) ended: Vec<(u64, bool)>,
 }
 
 impl Porch {
@@ -30,6 +42,7 @@ impl Porch {
             totals: Totals::default(),
             dropped: Totals::default(),
             passed: None,
+            ended: Vec::new(),
         }
     }
 
@@ -53,15 +66,24 @@ impl Porch {
         }
     }
 
-    /// Hands over all that waits, and what is to be known of what had to go before it.
-    pub(crate) fn empty(&mut self) -> (Option<(u64, i64)>, VecDeque<Entry>) {
+    /// Lets the end of an entry wait that was handed out.
+    pub(crate) fn end(&mut self, seq: u64, again: bool) {
+        self.ended.push((seq, again));
+    }
+
+    /// Hands over all that waits.
+    pub(crate) fn empty(&mut self) -> Arrived {
         self.totals = Totals::default();
-        (self.passed.take(), std::mem::take(&mut self.entries))
+        Arrived {
+            entries: std::mem::take(&mut self.entries),
+            passed: self.passed.take(),
+            ended: std::mem::take(&mut self.ended),
+        }
     }
 
     /// Whether there is nothing to hand over.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.passed.is_none()
+        self.entries.is_empty() && self.passed.is_none() && self.ended.is_empty()
     }
 
     /// What waits.

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     Cause, Entry, Fsync, Options, Place, Recovered, Stats, Totals,
     door::{Directory, Door},
-    flow::Flow,
+    flow::{Busy, Flow},
     porch::Porch,
     store::Failure,
 };
@@ -22,16 +22,22 @@ use crate::{
 pub struct Queue {
     /// Held while the disk is written and read.
     flow: Mutex<Flow>,
-    /// Never held for long. Who has both locks took that of the flow first, or did not wait for it.
+    /// Never held for long. Who has both locks took that of the flow first, or did not wait for it. That of `known` is the last.
     porch: Mutex<Porch>,
     memory_bytes: u64,
     /// What the flow had in memory when it was last let go.
     held_bytes: AtomicU64,
+    /// The queue without the porch, as it was when somebody asked and nobody was at the disk, and what was handed over since.
+    known: Mutex<Stats>,
     syncs_always: bool,
     /// One sync at a time: each says that all before it is durable, and leaves out what another has begun with.
     syncing: Mutex<()>,
     notify: Notify,
 }
+
+/// The disk is busy, or has to be asked: see [`Queue::settle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotNow;
 
 struct Notify(Option<Arc<dyn Fn() + Send + Sync>>);
 
@@ -80,7 +86,9 @@ impl Queue {
             // The flow remembers it, and what it can do without.
             Ok(()) | Err(_) => {
                 let recovered = flow.recovered();
+                let known = Mutex::new(flow.stats());
                 let this = Self {
+                    known,
                     porch: Mutex::new(Porch::new(flow.numbers())),
                     flow: Mutex::new(flow),
                     memory_bytes,
@@ -98,11 +106,10 @@ impl Queue {
     pub fn push(&self, entry: Entry) -> u64 {
         let seq = {
             let mut flow = self.lock();
-            let mut porch = self.porch();
-            let (waiting, entry) = (porch.empty(), porch.number(entry));
-            drop(porch);
+            let porch = self.porch();
+            let entry = porch.number(entry);
+            self.hand_over(porch, &mut flow);
             let seq = entry.seq;
-            flow.enter(waiting);
             flow.push(entry);
             self.held_bytes.store(flow.memory().bytes, Relaxed);
             seq
@@ -147,9 +154,51 @@ impl Queue {
         !self.porch().is_empty()
     }
 
-    /// Takes in what was offered, and writes to disk what has to go there. May wait for the disk.
-    pub fn settle(&self) {
-        self.with(|_flow| ());
+    /// Takes in what was offered and what has ended, writes to disk what has to go there, and reads from it what [may
+    /// go](Self::take_free). May wait for the disk. Whether there is something that may go.
+    pub fn settle(&self, mut free: impl FnMut(u16) -> bool) -> bool {
+        self.with(|flow| flow.find(&mut free)).is_some()
+    }
+
+    /// As [`Self::take_free`], without waiting for the disk: not now, if it is busy or has to be asked. After [`Self::settle`] it
+    /// is worth another try.
+    ///
+    /// # Errors
+    ///
+    /// If there may be such an entry, but not now.
+    pub fn try_take_free(&self, mut free: impl FnMut(u16) -> bool) -> Result<Option<Entry>, NotNow> {
+        let Ok(mut flow) = self.flow.try_lock() else { return Err(NotNow) };
+        let porch = self.porch();
+        if !porch.is_empty() {
+            if !flow.is_quick(porch.totals().bytes) {
+                return Err(NotNow);
+            }
+            self.hand_over(porch, &mut flow);
+        }
+        let taken = flow.take_quick(&mut free);
+        self.held_bytes.store(flow.memory().bytes, Relaxed);
+        taken.map_err(|Busy| NotNow)
+    }
+
+    /// As [`Self::ack`], without waiting for the disk: where it has to be asked that waits for [`Self::settle`].
+    pub fn ack_soon(&self, seq: u64) {
+        self.end_soon(seq, false);
+    }
+
+    /// As [`Self::give_back`], without waiting for the disk: where it has to be asked that waits for [`Self::settle`].
+    pub fn give_back_soon(&self, seq: u64) {
+        self.end_soon(seq, true);
+    }
+
+    fn end_soon(&self, seq: u64, again: bool) {
+        let mut porch = self.porch();
+        porch.end(seq, again);
+        if let Ok(mut flow) = self.flow.try_lock()
+            && flow.is_quick(porch.totals().bytes)
+        {
+            self.hand_over(porch, &mut flow);
+            self.held_bytes.store(flow.memory().bytes, Relaxed);
+        }
     }
 
     /// Hands out the oldest entry that is not handed out. May wait for the disk to read.
@@ -177,6 +226,12 @@ impl Queue {
     /// Does what is due: drops what is too old, writes what has waited for too long, syncs, tries a failing disk again. To be
     /// called about once a second. May wait for the disk, without holding others up while it syncs.
     pub fn tick(&self) {
+        let trial = self.lock().trial();
+        if let Some(trial) = trial {
+            // Without the lock: nothing else is asked of a disk that fails, so others need not wait for it.
+            let tried = trial.run();
+            self.lock().tried(tried);
+        }
         self.with(Flow::tick);
         // The statistics have what went wrong.
         _ = self.sync(false);
@@ -194,9 +249,15 @@ impl Queue {
         Ok(self.with(|flow| flow.memory()))
     }
 
-    /// Where files were not as they should be, since the last call. More than 64 places are only [counted](Stats::damage).
+    /// Where files were not as they should be, since the last call. More than 64 places are only [counted](Stats::damage). While the
+    /// disk is busy nothing is said.
     pub fn damaged(&self) -> Vec<Place> {
-        self.lock().damaged()
+        self.flow.try_lock().map(|mut flow| flow.damaged()).unwrap_or_default()
+    }
+
+    /// Whether it is known that there is nothing, handed out or not. While the disk is busy it is not.
+    pub fn is_empty(&self) -> bool {
+        self.flow.try_lock().is_ok_and(|flow| flow.is_empty() && self.porch().is_empty())
     }
 
     /// Whether the disk works and has room, below its bound, for all that is in memory only.
@@ -204,12 +265,17 @@ impl Queue {
         self.with(|flow| flow.has_room_for_all())
     }
 
-    /// The queue as it is now. May wait for the disk.
+    /// The queue as it is now; while the disk is busy, as it was before, with what came since.
     pub fn stats(&self) -> Stats {
+        let flow = self.flow.try_lock();
         // Nothing goes from one to the other meanwhile.
-        let mut flow = self.lock();
         let porch = self.porch();
-        let mut stats = flow.stats();
+        let mut known = self.known();
+        if let Ok(mut flow) = flow {
+            *known = flow.stats();
+        }
+        let mut stats = known.clone();
+        drop(known);
         stats.memory += porch.totals();
         stats.dropped[Cause::MemoryFull as usize] += porch.dropped();
         stats.oldest_end_ms = [stats.oldest_end_ms, porch.oldest_end_ms()].into_iter().flatten().min();
@@ -228,11 +294,23 @@ impl Queue {
     /// Does something with all that there is.
     fn with<R>(&self, then: impl FnOnce(&mut Flow) -> R) -> R {
         let mut flow = self.lock();
-        let waiting = self.porch().empty();
-        flow.enter(waiting);
+        self.hand_over(self.porch(), &mut flow);
         let result = then(&mut flow);
         self.held_bytes.store(flow.memory().bytes, Relaxed);
         result
+    }
+
+    /// The flow takes in what is on the porch, and nobody waits for the porch meanwhile.
+    fn hand_over(&self, mut porch: MutexGuard<'_, Porch>, flow: &mut Flow) {
+        let totals = porch.totals();
+        let arrived = porch.empty();
+        self.known().memory += totals;
+        drop(porch);
+        flow.enter(arrived);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Stats> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn porch(&self) -> MutexGuard<'_, Porch> {

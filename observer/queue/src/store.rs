@@ -96,7 +96,21 @@ const fn file_bytes(max_bytes: u64) -> u64 {
     }
 }
 
-/// What is written to see whether the disk works again.
+/// A file that is written to see whether the disk works again.
+#[derive(Debug)]
+pub(crate) struct Probe(Arc<dyn Door>);
+
+impl Probe {
+    /// Waits for the disk.
+    pub(crate) fn run(&self) -> io::Result<()> {
+        self.0.prepare()?;
+        let file = self.0.open(PROBE)?;
+        file.write(&PROBE_BYTES, 0)?;
+        file.sync()?;
+        self.0.remove(PROBE)
+    }
+}
+
 const PROBE: &str = "probe";
 const PROBE_BYTES: [u8; 4096] = [0x5a; 4096];
 
@@ -437,20 +451,16 @@ impl Store {
         Ok(file)
     }
 
-    /// Sees whether a failing disk works again, if that is due or `now_or_never`.
-    pub(crate) fn retry(&mut self, now: Duration, now_or_never: bool) {
-        if self.failing.as_ref().is_none_or(|failing| now < failing.retry_at && !now_or_never) {
-            return;
-        }
-        let probe = || -> io::Result<()> {
-            self.door.prepare()?;
-            let file = self.door.open(PROBE)?;
-            file.write(&PROBE_BYTES, 0)?;
-            file.sync()?;
-            self.door.remove(PROBE)
-        };
+    /// What says whether a failing disk works again, if that is due or `now_or_never`.
+    pub(crate) fn trial(&mut self, now: Duration, now_or_never: bool) -> Option<Probe> {
+        let failing = self.failing.as_ref()?;
+        (now_or_never || now >= failing.retry_at).then(|| Probe(Arc::clone(&self.door)))
+    }
+
+    /// Takes in what it said.
+    pub(crate) fn probed(&mut self, result: io::Result<()>, now: Duration) {
         self.writable = false;
-        match probe() {
+        match result {
             Ok(()) => {
                 self.failing = None;
                 self.unreadable = self.unreadable.map(|(file, at, _until)| (file, at, now));

@@ -61,10 +61,15 @@ impl Waiting {
         self.front.iter().filter(|slot| !slot.taken && slot.entry.seq < before).count()
     }
 
-    /// Hands out the oldest of those looked at that is before that number and free to go.
-    pub(crate) fn take(&mut self, before: u64, free: &mut dyn FnMut(u16) -> bool) -> Option<Entry> {
-        let mut front = self.front.iter_mut().take_while(|slot| slot.entry.seq < before);
-        let slot = front.find(|slot| !slot.taken && free(slot.entry.lane))?;
+    /// The oldest of those looked at that is before that number and free to go.
+    pub(crate) fn find_free(&self, before: u64, free: &mut dyn FnMut(u16) -> bool) -> Option<u64> {
+        let mut front = self.front.iter().take_while(|slot| slot.entry.seq < before);
+        front.find(|slot| !slot.taken && free(slot.entry.lane)).map(|slot| slot.entry.seq)
+    }
+
+    /// Hands out one of those looked at.
+    pub(crate) fn take(&mut self, seq: u64) -> Option<Entry> {
+        let slot = self.find(seq).and_then(|at| self.front.get_mut(at)).filter(|slot| !slot.taken)?;
         slot.taken = true;
         self.taken += 1;
         Some(slot.entry.clone())

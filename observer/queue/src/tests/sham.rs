@@ -26,6 +26,8 @@ struct Disk {
     /// How many bytes there is room for.
     room: Option<usize>,
     gate: Arc<Gate>,
+    /// Whether who takes the directory waits at the gate too.
+    opening: bool,
     locked: bool,
 }
 
@@ -97,6 +99,12 @@ impl Sham {
         let gate = Arc::clone(&self.disk().gate);
         gate.closed.lock().unwrap_or_else(PoisonError::into_inner).0 = closed;
         gate.changed.notify_all();
+    }
+
+    /// Lets everybody who takes the directory wait from now on, or go on.
+    pub(super) fn hold_opening(&self, closed: bool) {
+        self.disk().opening = closed;
+        self.hold_writes(closed);
     }
 
     /// Waits until a write waits.
@@ -201,6 +209,10 @@ impl Disk {
 
 impl Door for Sham {
     fn prepare(&self) -> io::Result<()> {
+        let gate = Some(&*self.disk()).filter(|disk| disk.opening).map(|disk| Arc::clone(&disk.gate));
+        if let Some(gate) = gate {
+            gate.pass();
+        }
         self.disk().call()
     }
 

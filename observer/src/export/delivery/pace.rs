@@ -62,6 +62,11 @@ impl Pace {
         self.lanes.get(&lane).is_none_or(|resting| resting.until <= now)
     }
 
+    /// The lanes whose next request may not go.
+    pub(super) fn resting(&self, now: Instant) -> impl Iterator<Item = u16> {
+        self.lanes.iter().filter(move |(_lane, resting)| now < resting.until).map(|(lane, _)| *lane)
+    }
+
     /// Whether the endpoint rests because nothing has gone well lately: one failure may be chance.
     pub(super) fn is_away(&self, now: Instant) -> bool {
         self.failures >= AWAY && self.allowed(now) == 0

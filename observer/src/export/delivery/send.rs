@@ -1,13 +1,13 @@
-//! The sender's thread: entries of the queue out to the receiver, one at a time in each lane.
+//! The sender's thread: entries of the queue out to the receiver, one at a time in each lane. It never waits for a disk itself.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use observer_export::Protocol;
-use observer_queue::{Entry, Queue};
+use observer_queue::{Entry, NotNow, Queue};
 use tokio::{
     sync::{Notify, watch},
     task::{JoinHandle, JoinSet, spawn_blocking},
@@ -63,18 +63,19 @@ impl<T: Transport> Sender<T> {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut ticking, mut settling) = (None, None);
         loop {
-            while let Some(entry) = self.next(&requests, &busy) {
-                busy.insert(entry.lane);
-                let attempt = attempts.get(&entry.seq).copied().unwrap_or(0);
-                requests.spawn(self.request(entry, attempt));
-            }
-            // What was offered while nothing may go.
-            if settling.as_ref().is_none_or(JoinHandle::is_finished) && self.queue.is_unsettled() {
-                let (queue, wake) = (Arc::clone(&self.queue), Arc::clone(&self.wake));
-                settling = Some(spawn_blocking(move || {
-                    queue.settle();
-                    wake.notify_one();
-                }));
+            let is_for_disk = loop {
+                match self.next(&requests, &busy) {
+                    Ok(Some(entry)) => {
+                        busy.insert(entry.lane);
+                        let attempt = attempts.get(&entry.seq).copied().unwrap_or(0);
+                        requests.spawn(self.request(entry, attempt));
+                    }
+                    Ok(None) => break self.queue.is_unsettled(),
+                    Err(NotNow) => break true,
+                }
+            };
+            if is_for_disk && settling.as_ref().is_none_or(JoinHandle::is_finished) {
+                settling = Some(self.settle(&busy));
             }
             let now = clock::monotonic();
             let rested = self.pace.next(now).unwrap_or(now + Duration::from_secs(60));
@@ -104,7 +105,9 @@ impl<T: Transport> Sender<T> {
             let phase = *self.phase.borrow();
             match phase {
                 Phase::Run => {}
-                Phase::Drain if requests.is_empty() && (self.is_empty() || self.is_stored().await) => break,
+                Phase::Drain if requests.is_empty() && (self.queue.is_empty() || self.is_stored().await) => {
+                    break;
+                }
                 Phase::Drain => {}
                 Phase::Stop => break,
             }
@@ -113,26 +116,49 @@ impl<T: Transport> Sender<T> {
     }
 
     /// The next entry that may go now.
-    fn next(&self, requests: &JoinSet<Ended>, busy: &HashSet<u16>) -> Option<Entry> {
+    fn next(&self, requests: &JoinSet<Ended>, busy: &HashSet<u16>) -> Result<Option<Entry>, NotNow> {
         let now = clock::monotonic();
         if *self.phase.borrow() == Phase::Stop || requests.len() >= self.pace.allowed(now) {
-            return None;
+            return Ok(None);
         }
         if self.barrier.is_up() {
-            if !requests.is_empty() {
-                return None;
-            }
-            let entry = self.queue.take()?;
-            if !self.pace.is_rested(entry.lane, now) {
-                self.queue.give_back(entry.seq);
-                return None;
-            }
-            if !self.barrier.is_before(entry.seq) {
-                self.barrier.lower(entry.seq);
-            }
-            return Some(entry);
+            return if requests.is_empty() { self.next_in_order(now) } else { Ok(None) };
         }
-        self.queue.take_free(|lane| !busy.contains(&lane) && self.pace.is_rested(lane, now))
+        self.queue.try_take_free(|lane| !busy.contains(&lane) && self.pace.is_rested(lane, now))
+    }
+
+    /// The next entry of all, if it may go now.
+    fn next_in_order(&self, now: Instant) -> Result<Option<Entry>, NotNow> {
+        // The queue asks for the oldest first.
+        let mut oldest = None;
+        let entry = self
+            .queue
+            .try_take_free(|lane| oldest.is_none() && *oldest.insert(self.pace.is_rested(lane, now)));
+        match entry {
+            Ok(Some(entry)) => {
+                if !self.barrier.is_before(entry.seq) {
+                    self.barrier.lower(entry.seq);
+                }
+                Ok(Some(entry))
+            }
+            Err(NotNow) if oldest.is_none() => Err(NotNow),
+            Ok(None) | Err(NotNow) => Ok(None),
+        }
+    }
+
+    /// Lets the queue do what needs the disk, and comes back when that was worth it.
+    fn settle(&self, busy: &HashSet<u16>) -> JoinHandle<()> {
+        let (queue, wake) = (Arc::clone(&self.queue), Arc::clone(&self.wake));
+        let held: HashSet<u16> = if self.barrier.is_up() {
+            HashSet::new()
+        } else {
+            busy.iter().copied().chain(self.pace.resting(clock::monotonic())).collect()
+        };
+        spawn_blocking(move || {
+            if queue.settle(|lane| !held.contains(&lane)) || queue.is_empty() {
+                wake.notify_one();
+            }
+        })
     }
 
     fn request(&self, entry: Entry, attempt: u32) -> impl Future<Output = Ended> + use<T> {
@@ -158,7 +184,7 @@ impl<T: Transport> Sender<T> {
     fn ended(&mut self, entry: &Entry, fate: Fate, attempts: &mut HashMap<u64, u32>) {
         match fate {
             Fate::Done => {
-                self.queue.ack(entry.seq);
+                self.queue.ack_soon(entry.seq);
                 attempts.remove(&entry.seq);
                 self.pace.succeeded(entry.lane);
                 self.status.succeeded();
@@ -170,7 +196,7 @@ impl<T: Transport> Sender<T> {
                 self.counters.retried(Contents::from(entry));
                 self.pace.failed(entry.lane, after, clock::monotonic());
                 self.status.failed(&message);
-                self.queue.give_back(entry.seq);
+                self.queue.give_back_soon(entry.seq);
             }
         }
         self.counters.shards.set(i64::try_from(self.pace.shards()).unwrap_or(i64::MAX));
@@ -178,16 +204,11 @@ impl<T: Transport> Sender<T> {
 
     /// Whether a receiver that is away need not be waited for: everything is on disk now, and nothing else had to go for it.
     async fn is_stored(&self) -> bool {
-        if !self.pace.is_away(clock::monotonic()) || !self.queue.has_room_for_all() {
+        if !self.pace.is_away(clock::monotonic()) {
             return false;
         }
         let queue = Arc::clone(&self.queue);
-        let stored = spawn_blocking(move || queue.store_all()).await;
-        matches!(stored, Ok(Ok(left)) if left.entries == 0)
-    }
-
-    fn is_empty(&self) -> bool {
-        let stats = self.queue.stats();
-        stats.memory.entries + stats.disk.entries == 0
+        let stored = spawn_blocking(move || queue.has_room_for_all().then(|| queue.store_all())).await;
+        matches!(stored, Ok(Some(Ok(left))) if left.entries == 0)
     }
 }
