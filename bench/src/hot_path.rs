@@ -5,6 +5,7 @@ mod records;
 
 use std::time::Duration;
 
+pub(crate) use self::bodies::{delta, full_parser};
 use crate::{
     Result, allocations,
     clock::{Started, timed},
@@ -22,16 +23,9 @@ const WARM: usize = 8;
 
 pub(crate) fn run() -> Result<()> {
     println!("{}", machine::describe());
-    let instructions = Instructions::open();
-    if let Err(error) = &instructions {
-        println!("instructions are not counted: {error}");
-    }
-    println!(
-        "allocations are of a round: a body, a drained ring, or a window\n\n\
-         | what | ns each: median (quartiles) | best | million/s | instructions each | allocations |\n\
-         |---|---|---|---|---|---|"
-    );
-    let mut table = Table { instructions: instructions.ok() };
+    println!("allocations are of a round: a body, a drained ring, or a window");
+    let mut table = Table::new();
+    print_head();
     for series in [1_000, 10_000, 100_000] {
         bodies::measure(&mut table, series)?;
     }
@@ -40,14 +34,30 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Begins a table.
+pub(crate) fn print_head() {
+    println!(
+        "\n| what | ns each: median (quartiles) | best | million/s | instructions each | allocations |\n\
+         |---|---|---|---|---|---|"
+    );
+}
+
 /// Where rows go.
-struct Table {
+pub(crate) struct Table {
     instructions: Option<Instructions>,
 }
 
 impl Table {
+    pub(crate) fn new() -> Self {
+        let instructions = Instructions::open();
+        if let Err(error) = &instructions {
+            println!("instructions are not counted: {error}");
+        }
+        Self { instructions: instructions.ok() }
+    }
+
     /// Measures rounds of so many units each.
-    fn row(&mut self, what: &str, units: usize, mut work: impl FnMut()) -> Result<()> {
+    pub(crate) fn row(&mut self, what: &str, units: usize, mut work: impl FnMut()) -> Result<()> {
         for _ in 0..WARM {
             work();
         }

@@ -26,6 +26,7 @@ mod probe_cost;
 mod programs;
 mod queue;
 mod rig;
+mod scrape;
 mod scrape_load;
 mod sink;
 mod state_cost;
@@ -116,6 +117,8 @@ enum Command {
     FanIn(FanInArgs),
     /// Nanoseconds, instructions and allocations from bodies and ring records to closed windows, in this process.
     HotPath,
+    /// Pages of real exporters, brought to 1,000, 10,000 and 100,000 series, in this process.
+    Scrape,
     /// Handing a unit of work to another thread, by several queues.
     Queue,
     /// What `sweep` starts several of.
@@ -165,6 +168,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Soak(args) => memory::soak(&args),
         Command::FanIn(args) => fan_in::run(&args),
         Command::HotPath => hot_path::run(),
+        Command::Scrape => scrape::run(),
         Command::Queue => queue::run(),
         Command::Hold { connections, active } => holder::run(connections, active),
     }

@@ -15,7 +15,7 @@ use crate::{
     machine, sys,
 };
 
-const REDIS_PORT: u16 = 26_379;
+pub(crate) const REDIS_PORT: u16 = 26_379;
 const NGINX_PORT: u16 = 28_080;
 
 /// A server, or a tool, that we started.
@@ -47,7 +47,7 @@ impl Peer {
         Ok(ns / 1e9)
     }
 
-    fn listens(self, port: u16) -> Result<Self> {
+    pub(crate) fn listens(self, port: u16) -> Result<Self> {
         let waited = Started::now();
         while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_err() {
             if waited.elapsed() > Duration::from_secs(5) {
