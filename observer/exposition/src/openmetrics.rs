@@ -292,7 +292,7 @@ impl<'a> Iterator for OpenMetrics<'a> {
         if self.done {
             return None;
         }
-        if let Some(sample) = self.lines.plain_sample() {
+        if let Some(sample) = self.lines.plain_sample(Grammar::OpenMetrics) {
             return Some(match self.check(&sample) {
                 Ok(()) => Ok(Event::Sample(sample)),
                 Err(reason) => {

@@ -1,15 +1,16 @@
-//! The short way for what nearly all lines are: `name{label="value",..} 1.5` with one blank and nothing to escape.
+//! The short way for what nearly all lines are: `name{label="value",..} 1.5` with one blank and nothing to escape. In the text format
+//! a blank may follow a comma between labels, as in the pages of programs that use VictoriaMetrics' library.
 
 use std::borrow::Cow;
 
-use crate::{Labels, Sample, bytes, name, number};
+use crate::{Labels, Sample, bytes, labels::Grammar, name, number};
 
 /// Labels whose names are compared with each other on this way.
 const LABELS: usize = 16;
 
 /// The sample line that the text starts with, and its length with its line feed. `None` says nothing about the line:
-/// the grammars take it from its start. What is taken here is the same in both of them.
-pub(crate) fn sample(text: &str) -> Option<(Sample<'_>, usize)> {
+/// the grammar takes it from its start.
+pub(crate) fn sample(text: &str, grammar: Grammar) -> Option<(Sample<'_>, usize)> {
     let bytes = text.as_bytes();
     if !name::name_start(*bytes.first()?) {
         return None;
@@ -18,7 +19,7 @@ pub(crate) fn sample(text: &str) -> Option<(Sample<'_>, usize)> {
     let mut end = name;
     let mut block = "";
     if bytes.get(name) == Some(&b'{') {
-        let length = labels(&bytes[name + 1..])?;
+        let length = labels(&bytes[name + 1..], grammar)?;
         block = text.get(name + 1..name + 1 + length)?;
         end = name + length + 2;
     }
@@ -102,7 +103,7 @@ pub(crate) fn metadata(text: &str) -> Option<Metadata<'_>> {
 
 /// The length of a block of labels up to its closing brace.
 #[inline(always)]
-fn labels(bytes: &[u8]) -> Option<usize> {
+fn labels(bytes: &[u8], grammar: Grammar) -> Option<usize> {
     // Start and length of each name. They fit, or the block is not for this way.
     let mut names = [(0_u16, 0_u16); LABELS];
     let mut count = 0;
@@ -124,7 +125,10 @@ fn labels(bytes: &[u8]) -> Option<usize> {
         let [b'=', b'"', value @ ..] = &rest[name.len()..] else { return None };
         let length = bytes::quote_end(value);
         match value.get(length..length + 2)? {
-            b"\"," => at += name.len() + length + 4,
+            b"\"," => {
+                at += name.len() + length + 4;
+                at += usize::from(grammar == Grammar::Text && bytes.get(at) == Some(&b' '));
+            }
             b"\"}" => return Some(at + name.len() + length + 3),
             _ => return None,
         }

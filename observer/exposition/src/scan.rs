@@ -36,8 +36,8 @@ impl<'a> Lines<'a> {
 
     /// The next line if it is a plain sample.
     #[inline]
-    pub(crate) fn plain_sample(&mut self) -> Option<Sample<'a>> {
-        let (sample, length) = plain::sample(self.rest)?;
+    pub(crate) fn plain_sample(&mut self, grammar: Grammar) -> Option<Sample<'a>> {
+        let (sample, length) = plain::sample(self.rest, grammar)?;
         self.number += 1;
         self.rest = &self.rest[length..];
         Some(sample)

@@ -29,7 +29,7 @@ impl<'a> Iterator for Text<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
-            if let Some(sample) = self.lines.plain_sample() {
+            if let Some(sample) = self.lines.plain_sample(Grammar::Text) {
                 return Some(Ok(Event::Sample(sample)));
             }
             if let Some((Metadata { keyword, name, text, escaped, length: _ }, cursor)) =

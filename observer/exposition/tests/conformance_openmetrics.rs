@@ -49,6 +49,7 @@ fn there_is_one_space_between_parts_and_none_elsewhere() {
     refuses(" a 1\n", Reason::MetricName);
     refuses("a{ x=\"1\"} 1\n", Reason::LabelName);
     refuses("a{x =\"1\"} 1\n", Reason::Equals);
+    refuses("a{x=\"1\", y=\"2\"} 1\n", Reason::LabelName);
     refuses("a{x=\"1\" } 1\n", Reason::OpenBlock);
     refuses("a{x=\"1\",} 1\n", Reason::LabelName);
     refuses("a 1 \n", Reason::Timestamp);

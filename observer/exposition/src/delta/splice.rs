@@ -12,7 +12,7 @@ use super::{
     repair::{Known, Repair, family_hash, record as record_of},
     walk::{Line, Tail},
 };
-use crate::{Error, Event, Reason, bytes, hash::Hash, plain, scan::Cursor, text};
+use crate::{Error, Event, Reason, bytes, hash::Hash, labels::Grammar, plain, scan::Cursor, text};
 
 /// More names than this, and every line is looked at.
 const TOUCHED: usize = 32;
@@ -247,7 +247,7 @@ fn line_length(body: &[u8]) -> usize {
 /// What the line from `start` to `end` says.
 fn line(body: &[u8], start: usize, end: usize) -> Result<Option<Event<'_>>, Error> {
     let result = match std::str::from_utf8(&body[start..end]) {
-        Ok(line) => match plain::sample(line) {
+        Ok(line) => match plain::sample(line, Grammar::Text) {
             Some((sample, _)) => return Ok(Some(Event::Sample(sample))),
             None => text::line(Cursor { line: line.strip_suffix('\n').unwrap_or(line), at: 0, number: 0 }),
         },

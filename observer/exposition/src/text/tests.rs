@@ -57,6 +57,23 @@ fn blanks_stand_anywhere_between_parts() {
 }
 
 #[test]
+fn one_blank_behind_a_comma_takes_the_short_way() {
+    let line = "a{x=\"1\", y=\"2\"} 1\n";
+    check(line, &["a[x=1|y=2] 1"]);
+    let (sample, length) = crate::plain::sample(line, Grammar::Text).unwrap();
+    assert_eq!((sample.series, sample.labels.block(), length), (&line[..15], "x=\"1\", y=\"2\"", line.len()));
+    assert!(crate::plain::sample(line, Grammar::OpenMetrics).is_none());
+    for (line, expected) in [
+        ("a{x=\"1\",  y=\"2\"} 1\n", "a[x=1|y=2] 1"),
+        ("a{x=\"1\", } 1\n", "a[x=1] 1"),
+        ("a{x=\"1\", x=\"2\"} 1\n", "line 1, column 2: duplicate label name"),
+    ] {
+        assert!(crate::plain::sample(line, Grammar::Text).is_none(), "{line:?}");
+        check(line, &[expected]);
+    }
+}
+
+#[test]
 fn comments_and_blank_lines_say_nothing() {
     check("\n \n#\n# \n#HELP a b\n# anything\n# TYPES x\n", &[]);
 }
