@@ -54,6 +54,8 @@ pub(crate) struct Store {
     /// Where the disk did not let us read, and until when it is left alone.
     unreadable: Option<(u64, u64, Duration)>,
     pub(crate) counts: Counts,
+    /// The places of files that are not as they should be, that stay so, and that were told.
+    told: Vec<(u64, u64)>,
     /// What was not as it should be in the files.
     pub(crate) found: damage::Found,
 }
@@ -137,6 +139,7 @@ impl Store {
             failing: None,
             unreadable: None,
             counts: Counts::default(),
+            told: Vec::new(),
             found: damage::Found::default(),
         }
     }
@@ -409,7 +412,10 @@ impl Store {
         open.extend(found.open.iter().copied().filter(|seq| *seq >= unread));
         open.sort_unstable();
         open.dedup();
-        Done { high, open, newest_end_ms }
+        // Behind the first file nothing is between two.
+        let first = self.segments.front().map_or(u64::MAX, |segment| segment.id);
+        let told = self.told.iter().copied().filter(|(file, _at)| *file >= first).collect();
+        Done { high, open, newest_end_ms, told }
     }
 
     /// Writes down what is done.

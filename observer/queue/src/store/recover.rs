@@ -68,13 +68,16 @@ impl Store {
     fn find(&mut self, id: u64, recovered: &mut Recovered) -> io::Result<Option<(u64, u64)>> {
         let file = self.door.open(&name(id))?;
         let path = self.path(id);
-        let Self { found_done: done, found: harms, counts, .. } = self;
+        let Self { found_done: done, found: harms, counts, told, .. } = self;
         let (mut written, mut newest) = (self.written, recovered.newest_end_ms);
         let harmed = |harm| {
             if let Harm::Torn { known, .. } = harm {
                 counts.dropped[Cause::Damaged as usize] += known;
             }
-            harms.note(path.clone(), harm);
+            match harm {
+                Harm::Gap { at, .. } if !is_new(id, at, done, told) => {}
+                _ => harms.note(path.clone(), harm),
+            }
         };
         let opened = Segment::open(id, file, harmed, |head| {
             // A record may be there twice, if the disk has failed and written it all the same.
@@ -111,7 +114,9 @@ impl Store {
             return;
         }
         for missing in id_before + 1..id {
-            self.found.note(self.door.path(&name(missing)), Harm::Missing);
+            if is_new(missing, 0, &self.found_done, &mut self.told) {
+                self.found.note(self.door.path(&name(missing)), Harm::Missing);
+            }
         }
     }
 
@@ -150,4 +155,10 @@ impl Store {
         self.done.file = Some(file);
         Ok(())
     }
+}
+
+/// Whether a place that stays as it is was not told by an earlier process. It is remembered from now on.
+fn is_new(file: u64, at: u64, done: &Done, told: &mut Vec<(u64, u64)>) -> bool {
+    told.push((file, at));
+    !done.told.contains(&(file, at))
 }

@@ -161,3 +161,31 @@ fn a_file_that_is_gone_is_missed_unless_it_was_done() {
     let (found, damage, _) = read(&options, &sham.files());
     assert_eq!((found.len(), damage), (2, Damage::default()));
 }
+
+#[test]
+fn a_gap_is_counted_once_however_often_the_queue_is_opened() {
+    let (options, mut files, bodies) = setup();
+    let names: Vec<_> = files.keys().cloned().collect();
+    files.remove(&names[1]);
+    // A head of the first file and one of the last.
+    files.get_mut(&names[0]).unwrap()[20] ^= 1;
+    files.get_mut(&names[2]).unwrap()[20] ^= 1;
+    let sham = Sham::with(&files);
+    for (gaps, missing) in [(2, 1), (0, 0), (0, 0)] {
+        let (queue, recovered) = open(&sham, &options);
+        assert_eq!(recovered.totals.entries, 2);
+        let stats = queue.stats();
+        assert_eq!((stats.damage.gaps, stats.damage.missing), (gaps, missing), "{:?}", stats.damage);
+        queue.tick();
+        sham.kill();
+    }
+    // Of another one only that is counted.
+    let mut files = sham.files();
+    files.get_mut(&names[2]).unwrap()[16 + 78 + 20] ^= 1;
+    let sham = Sham::with(&files);
+    let (queue, _) = open(&sham, &options);
+    assert_eq!(queue.stats().damage.torn + queue.stats().damage.gaps, 1);
+    let taken = queue.take().unwrap();
+    assert_eq!(taken.body, bodies[1]);
+    assert!(queue.ack(taken.seq));
+}
