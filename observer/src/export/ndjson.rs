@@ -47,7 +47,7 @@ impl Writing {
     pub(crate) fn start(config: &Ndjson, feed: &mut Feed, telemetry: &Telemetry) -> io::Result<Self> {
         let windows = feed.add(&config.name, telemetry);
         let sink: Box<dyn Sink> = match &config.place {
-            Place::Stdout => Box::new(Stdout),
+            Place::Stdout => Box::new(Stdout::default()),
             Place::Socket(path) => Box::new(Socket::new(path.clone())),
             Place::File(path) => Box::new(Rotating::new(path.clone(), config.rotation)),
         };

@@ -2,14 +2,17 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, Write as _},
+    fs::{self, Metadata, OpenOptions},
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
-use super::{Failed, place::Sink};
+use super::{
+    Failed,
+    place::{Lines, Sink},
+};
 use crate::config::Rotation;
 
 /// A file and those it was before: `PATH`, `PATH.1`, `PATH.2`.
@@ -22,7 +25,7 @@ pub(super) struct Rotating {
 
 #[derive(Debug)]
 struct Open {
-    file: File,
+    lines: Lines,
     /// Its length before the window.
     base: u64,
     /// When its first window ended.
@@ -37,7 +40,7 @@ impl Rotating {
     fn reach(&mut self, end_ms: i64) -> io::Result<()> {
         // Somebody else may have taken the file away, or put another in its place.
         let there = fs::metadata(&self.path);
-        let mine = self.open.as_ref().map(|open| open.file.metadata()).transpose()?;
+        let mine = self.open.as_ref().map(|open| open.lines.file().metadata()).transpose()?;
         if !matches!((&there, &mine), (Ok(there), Some(mine)) if is_same(there, mine)) {
             self.open = None;
         }
@@ -46,14 +49,15 @@ impl Rotating {
             open.base > 0 && self.rotation.is_due(open.base, end_ms.saturating_sub(open.since_ms))
         });
         if full {
-            self.open = None;
+            // As long as that fails the file that is full stays open, and takes nothing.
             self.shift()?;
+            self.open = None;
         }
         if self.open.is_none() {
             let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
             let metadata = file.metadata()?;
             let since_ms = if metadata.len() > 0 { made_ms(&metadata).unwrap_or(end_ms) } else { end_ms };
-            self.open = Some(Open { file, base: metadata.len(), since_ms });
+            self.open = Some(Open { lines: Lines::new(file), base: metadata.len(), since_ms });
         }
         Ok(())
     }
@@ -77,20 +81,19 @@ impl Rotating {
 
 impl Sink for Rotating {
     fn begin(&mut self, end_ms: i64) -> Result<(), Failed> {
-        self.reach(end_ms).map_err(Failed::writing)
+        let reached = self.reach(end_ms);
+        let begun = reached.and_then(|()| self.open.as_mut().map_or(Ok(()), |open| open.lines.begin()));
+        begun.map_err(Failed::writing)
     }
 
     fn write(&mut self, lines: &[u8]) -> Result<(), Failed> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        open.file.write_all(lines).map_err(Failed::writing)
+        open.lines.write(lines).map_err(Failed::writing)
     }
 
     fn undo(&mut self) {
-        let Some(open) = &mut self.open else { return };
-        if let Err(error) = open.file.set_len(open.base) {
-            log::warn!("`{}` may end in half a line: {error}", self.path.display());
-            // What comes next begins in a file of its own.
-            self.open = None;
+        if let Some(Open { lines, base, .. }) = &mut self.open {
+            lines.shorten(*base);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{
     fmt,
+    fs::File,
     io::{self, Write as _},
-    os::unix::net::UnixStream,
+    os::{fd::AsFd as _, unix::net::UnixStream},
     path::PathBuf,
 };
 
@@ -21,18 +22,71 @@ pub(super) trait Sink: fmt::Debug + Send {
     fn undo(&mut self) {}
 }
 
-/// The standard output.
+/// A file of lines, which knows whether the last one is whole.
 #[derive(Debug)]
-pub(super) struct Stdout;
+pub(super) struct Lines {
+    file: File,
+    cut: bool,
+}
 
-impl Sink for Stdout {
-    fn begin(&mut self, _: i64) -> Result<(), Failed> {
+impl Lines {
+    pub(super) const fn new(file: File) -> Self {
+        Self { file, cut: false }
+    }
+
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Ends a line that could not be written whole, so that it is the only one that cannot be read.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        if self.cut { self.write(b"\n") } else { Ok(()) }
+    }
+
+    pub(super) fn write(&mut self, mut lines: &[u8]) -> io::Result<()> {
+        while !lines.is_empty() {
+            match self.file.write(lines) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(some) => {
+                    let (written, rest) = lines.split_at(some);
+                    self.cut = !written.ends_with(b"\n");
+                    lines = rest;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
+    /// Takes back what is behind that length. Only a regular file can forget what it was given.
+    pub(super) fn shorten(&mut self, len: u64) {
+        if self.file.metadata().is_ok_and(|metadata| metadata.is_file()) && self.file.set_len(len).is_ok() {
+            self.cut = false;
+        }
+    }
+}
+
+/// The standard output. The library's own would keep what it could not write, and write it later.
+#[derive(Debug, Default)]
+pub(super) struct Stdout(Option<Lines>);
+
+impl Stdout {
+    fn lines(&mut self) -> io::Result<&mut Lines> {
+        match &mut self.0 {
+            Some(lines) => Ok(lines),
+            none => Ok(none.insert(Lines::new(io::stdout().as_fd().try_clone_to_owned()?.into()))),
+        }
+    }
+}
+
+impl Sink for Stdout {
+    fn begin(&mut self, _: i64) -> Result<(), Failed> {
+        self.lines().and_then(Lines::begin).map_err(Failed::writing)
+    }
+
     fn write(&mut self, lines: &[u8]) -> Result<(), Failed> {
-        let mut out = io::stdout().lock();
-        out.write_all(lines).and_then(|()| out.flush()).map_err(Failed::writing)
+        self.lines().and_then(|out| out.write(lines)).map_err(Failed::writing)
     }
 }
 

@@ -52,7 +52,7 @@ fn writer(config: &Ndjson, telemetry: &Telemetry) -> Writer {
     let sink: Box<dyn Sink> = match &config.place {
         Place::Socket(path) => Box::new(Socket::new(path.clone())),
         Place::File(path) => Box::new(Rotating::new(path.clone(), config.rotation)),
-        Place::Stdout => Box::new(Stdout),
+        Place::Stdout => Box::new(Stdout::default()),
     };
     Writer {
         encoder: Encoder::default(),
@@ -238,4 +238,43 @@ fn a_full_disk_costs_windows_and_leaves_no_half_line() {
         }
     }
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n[]\n");
+}
+
+#[test]
+fn a_line_that_cannot_be_taken_back_is_ended_and_the_next_is_whole() {
+    let folder = Folder::new("pipe");
+    let path = folder.0.join("pipe");
+    let made = process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let mut reader = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let mut sink = Rotating::new(path.clone(), Rotation::default());
+    for (lines, whole) in [("{}\n", true), ("{\"half\":", false), ("[]\n", true)] {
+        sink.begin(0).unwrap();
+        sink.write(lines.as_bytes()).unwrap();
+        if !whole {
+            sink.undo();
+        }
+    }
+    let mut text = [0; 13];
+    reader.read_exact(&mut text).unwrap();
+    assert_eq!(str::from_utf8(&text).unwrap(), "{}\n{\"half\":\n[]\n".get(..13).unwrap());
+}
+
+#[test]
+fn a_file_that_cannot_begin_anew_takes_no_more_than_its_bound() {
+    let folder = Folder::new("stuck");
+    let path = folder.0.join("out");
+    // A folder that is not empty is no place for a file.
+    fs::create_dir_all(folder.0.join("out.1").join("in the way")).unwrap();
+    let telemetry = Telemetry::new();
+    let config = file(&path, Rotation { bytes: 1, age: None, files: 1 });
+    let mut writer = writer(&config, &telemetry);
+    (1..=5).for_each(|serial| writer.window(&window(serial, 1)));
+    assert_eq!(windows(&path), [1]);
+    assert_eq!(lost_windows(&telemetry, &config, "write_error"), 4);
+    fs::remove_dir_all(folder.0.join("out.1")).unwrap();
+    writer.window(&window(6, 1));
+    assert_eq!((windows(&folder.0.join("out.1")), windows(&path)), (vec![1], vec![6]));
+    let told = lines(&fs::read_to_string(&path).unwrap());
+    assert_eq!((&told[0]["first"], &told[0]["last"]), (&2.into(), &5.into()));
 }
