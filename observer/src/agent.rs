@@ -27,6 +27,7 @@ use tokio::{
 use crate::{
     bpf::{self, Level, Programs, Ring},
     cli::{Cli, RunArgs},
+    clock,
     config::{self, Config, Environment, Export, Limits, Server},
     export::{self, StartError, feed::Feed},
     node::{self, Node},
@@ -143,6 +144,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     say(format_args!("listening on http://{address}"));
 
     signals.wait().await;
+    let mut interrupted = pin!(signals.hurried(clock::monotonic()));
     log::info!("closing the last window");
     drop(stop_scrapes);
     // A shard that has ended by itself has closed its last window already.
@@ -154,14 +156,14 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), AgentError> {
     let (enough, hurried) = watch::channel(());
     let grace = config.export.shutdown_grace;
     let mut finished = tokio::spawn(exports.finish(grace, closed(hurried)));
-    // The last window can be read until the process ends. Another signal ends the wait for readers and receivers.
+    // The last window can be read until the process ends. An interrupt ends the wait for readers and receivers.
     let mut linger = pin!(tokio::time::sleep(config.server.linger));
     let (mut read, mut delivered) = (false, false);
     while !(read && delivered) {
         tokio::select! {
             () = &mut linger, if !read => read = true,
             _ended = &mut finished, if !delivered => delivered = true,
-            () = signals.wait() => break,
+            () = &mut interrupted => break,
         }
     }
     drop(enough);

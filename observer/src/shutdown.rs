@@ -6,8 +6,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
+use crate::clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT.
@@ -28,6 +30,22 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// How soon after the first signal one more says nothing new: a key is pressed twice, a script sends two kinds.
+const SAME: Duration = Duration::from_secs(1);
+
+impl Signals {
+    /// Waits, behind a first signal at `since`, for somebody in a hurry: for an interrupt, as a person sends it. SIGTERM is what programs
+    /// send, some of them again and again (`timeout` to the process and to its group), and they have SIGKILL when their patience ends.
+    pub(crate) async fn hurried(mut self, since: Instant) {
+        while let Some(()) = self.interrupt.recv().await {
+            if clock::monotonic().duration_since(since) >= SAME {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use observer_tests::{
+    clock,
     counters::Counters,
     exchange::Talk,
     http,
@@ -196,8 +197,10 @@ fn the_last_window_is_readable_until_the_end() {
         (client.len() as f64, 6.0),
         "what happened just before the signal is on the last page"
     );
-    // Whoever is in a hurry says so twice.
-    agent.signal(libc::SIGTERM);
+    // Whoever is in a hurry says so later.
+    let seen = clock::now();
+    let _last = agent.page_with(|_| seen.elapsed() >= Duration::from_secs(2));
+    agent.signal(libc::SIGINT);
     let (code, stderr) = agent.end();
     assert_eq!(code, Some(0), "{stderr}");
     assert!(!agent.socket().exists(), "the socket is taken away");
