@@ -105,3 +105,32 @@ fn a_file_that_is_not_there_has_a_code_of_its_own() {
     assert_eq!(code, Some(1));
     assert!(said.starts_with("observer: cannot read `/nonexistent/observer.yml`\n"), "{said}");
 }
+
+#[test]
+fn each_export_is_told_with_its_place() {
+    let file = File::new(
+        "exports",
+        "remote_write: [{name: r, url: 'http://u:secret@h/write'}]\n\
+         export:\n  otlp: [{name: o, endpoint: 'http://u:secret@h:4317', tls_config: {ca_file: /nonexistent/c}}]\n  \
+         ndjson: [{path: /a/b}, {name: s, path: 'unix:/c'}]\n",
+    );
+    let path = file.0.display().to_string();
+    let (code, out, said) = check(&[&path], &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let exports = out.lines().skip_while(|line| !line.starts_with("remote write")).collect::<Vec<_>>();
+    let grpc = "opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+    assert_eq!(
+        exports,
+        [
+            "remote write `r`: version 2.0 or 1.0 to http://h/write",
+            &format!("OTLP `o`: grpc to http://h:4317/{grpc}"),
+            "  of no use: cannot read `/nonexistent/c`: No such file or directory (os error 2)",
+            "lines of JSON `ndjson /a/b`: to /a/b",
+            "lines of JSON `s`: to unix:/c",
+        ]
+    );
+    let (_, out, _) = check(&["-o", "json", &path], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x:4318")]);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(report["otlp"][0]["url"], format!("http://h:4317/{grpc}"));
+    assert_eq!(report["ndjson"][1]["path"], "unix:/c");
+}

@@ -188,7 +188,7 @@ fn flipped_in_a_body(mut file: Vec<u8>, records: &[Record]) -> Cost {
     let hit = records[1].clone();
     file[hit.bytes.start + HEAD + 100] ^= 4;
     let (at, bytes) = (hit.bytes.start, hit.bytes.len());
-    let says = format!("has a damaged record of {bytes} bytes at {at}, {} samples", hit.samples);
+    let says = format!("has a damaged record at {at} (bytes: {bytes}, samples: {})", hit.samples);
     Cost { file, records: vec![hit], cause: "body", says, known: true }
 }
 
@@ -196,7 +196,7 @@ fn flipped_in_a_body(mut file: Vec<u8>, records: &[Record]) -> Cost {
 fn flipped_in_a_head(mut file: Vec<u8>, records: &[Record]) -> Cost {
     let hit = records[1].clone();
     file[hit.bytes.start + 9] ^= 1;
-    let says = format!("has {} bytes from {} on that are no record", hit.bytes.len(), hit.bytes.start);
+    let says = format!("has at {} what is no record (bytes: {})", hit.bytes.start, hit.bytes.len());
     Cost { file, records: vec![hit], cause: "gap", says, known: false }
 }
 
@@ -204,7 +204,7 @@ fn cut_short(mut file: Vec<u8>, records: &[Record]) -> Cost {
     let hit = records[records.len() - 1].clone();
     file.truncate(hit.bytes.end - 10);
     let rest = hit.bytes.len() - 10;
-    let says = format!("ends in {rest} bytes from {} on that are no whole record", hit.bytes.start);
+    let says = format!("ends at {} in what is no whole record (bytes: {rest}", hit.bytes.start);
     Cost { file, records: vec![hit], cause: "torn", says, known: false }
 }
 
@@ -213,15 +213,17 @@ fn body_never_written(mut file: Vec<u8>, records: &[Record]) -> Cost {
     let hit = records[records.len() - 1].clone();
     file[hit.bytes.start + HEAD + 10..].fill(0);
     let (at, bytes) = (hit.bytes.start, hit.bytes.len());
-    let says =
-        format!("ends in {bytes} bytes from {at} on that are no whole record, {} samples", hit.samples);
+    let says = format!(
+        "ends at {at} in what is no whole record (bytes: {bytes}, samples: at least {})",
+        hit.samples
+    );
     Cost { file, records: vec![hit], cause: "torn", says, known: true }
 }
 
 fn all_but_one_never_written(mut file: Vec<u8>, records: &[Record]) -> Cost {
     let at = records[0].bytes.end;
     file[at..].fill(0);
-    let says = format!("ends in {} bytes from {at} on that are no whole record", file.len() - at);
+    let says = format!("ends at {at} in what is no whole record (bytes: {}", file.len() - at);
     Cost { file, records: records[1..].to_vec(), cause: "torn", says, known: false }
 }
 

@@ -135,15 +135,19 @@ impl fmt::Display for Place {
         let path = self.path.display();
         match self.harm {
             Harm::Torn { at, bytes, known } => {
-                write!(f, "`{path}` ends in {bytes} bytes from {at} on that are no whole record")?;
-                if known.samples > 0 { write!(f, ", {} samples at least", known.samples) } else { Ok(()) }
+                write!(f, "`{path}` ends at {at} in what is no whole record (bytes: {bytes}")?;
+                if known.samples > 0 {
+                    write!(f, ", samples: at least {})", known.samples)
+                } else {
+                    f.write_str(")")
+                }
             }
             Harm::Gap { at, bytes } => {
-                write!(f, "`{path}` has {bytes} bytes from {at} on that are no record")
+                write!(f, "`{path}` has at {at} what is no record (bytes: {bytes})")
             }
             Harm::Body { at, bytes, known } => {
                 let samples = known.samples + known.histograms;
-                write!(f, "`{path}` has a damaged record of {bytes} bytes at {at}, {samples} samples")
+                write!(f, "`{path}` has a damaged record at {at} (bytes: {bytes}, samples: {samples})")
             }
             Harm::Missing => write!(f, "`{path}` is missing, and nothing says that it was delivered"),
             Harm::State { at } => write!(f, "`{path}` is damaged at {at}: what was delivered may come again"),
@@ -170,7 +174,7 @@ mod tests {
         assert_eq!((found.damage.gaps, found.damage.bytes), (100, 300));
         let places = found.take();
         assert_eq!(places.len(), PLACES);
-        assert_eq!(places[1].to_string(), "`/q/1` has 3 bytes from 1 on that are no record");
+        assert_eq!(places[1].to_string(), "`/q/1` has at 1 what is no record (bytes: 3)");
         assert_eq!(found.take(), []);
     }
 }

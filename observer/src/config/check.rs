@@ -11,8 +11,8 @@ use observer_aggregate::stream::{self, Grouping, Output};
 use serde::Serialize;
 
 use super::{
-    ClientConfig, Compressing, Config, Error, Group, Job, Limits, Message, Problem, RemoteWrite, Resolution,
-    Resolver, Target, expand, read_file, read_groups, shown, write_duration,
+    ClientConfig, Compressing, Config, Error, Export, Group, Job, Limits, Message, Ndjson, Otlp, Problem,
+    RemoteWrite, Resolution, Resolver, Target, expand, otlp, read_file, read_groups, shown, write_duration,
 };
 
 /// The answer of `observer config check`.
@@ -42,6 +42,8 @@ struct Said {
 struct Runs {
     jobs: Vec<Scraped>,
     remote_write: Vec<Written>,
+    otlp: Vec<Posted>,
+    ndjson: Vec<Lines>,
     aggregate: Vec<Rule>,
     external_labels: BTreeMap<String, String>,
     limits: Bounds,
@@ -82,6 +84,21 @@ struct Written {
     version: &'static str,
     /// As in a job.
     problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Posted {
+    name: String,
+    url: String,
+    protocol: &'static str,
+    /// As in a job.
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Lines {
+    name: String,
+    path: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,12 +158,15 @@ impl Said {
 
 impl Runs {
     fn new(config: &Config) -> Self {
-        let Config { global, jobs, remote_write, export: _, aggregate, limits, server } = config;
+        let Config { global, jobs, remote_write, export, aggregate, limits, server } = config;
+        let Export { otlp, ndjson, .. } = export;
         let Limits { targets, series, series_per_target, arena_bytes: _, windows, page_bytes, .. } = *limits;
         let arena_bytes = limits.arena();
         Self {
             jobs: jobs.iter().map(Scraped::new).collect(),
             remote_write: remote_write.iter().map(Written::new).collect(),
+            otlp: otlp.iter().map(Posted::new).collect(),
+            ndjson: ndjson.iter().map(Lines::new).collect(),
             aggregate: aggregate.iter().map(Rule::new).collect(),
             external_labels: global.external_labels.iter().cloned().collect(),
             limits: Bounds { targets, series, series_per_target, arena_bytes, windows, page_bytes },
@@ -227,6 +247,23 @@ impl Written {
     }
 }
 
+impl Posted {
+    fn new(to: &Otlp) -> Self {
+        Self {
+            name: to.name.clone(),
+            url: shown(&to.url),
+            protocol: otlp::name(to.protocol),
+            problems: to.client.problems(),
+        }
+    }
+}
+
+impl Lines {
+    fn new(Ndjson { name, place, .. }: &Ndjson) -> Self {
+        Self { name: name.clone(), path: place.to_string() }
+    }
+}
+
 impl Rule {
     fn new(rule: &stream::Rule) -> Self {
         let grouping = match &rule.grouping {
@@ -245,9 +282,8 @@ impl Rule {
 /// The report for people, without what is wrong, which goes to another stream.
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Runs { jobs, remote_write, aggregate, external_labels, limits, listen }) = &self.runs else {
-            return Ok(());
-        };
+        let Some(runs) = &self.runs else { return Ok(()) };
+        let Runs { jobs, remote_write, otlp, ndjson, aggregate, external_labels, limits, listen } = runs;
         writeln!(f, "listens on {listen}")?;
         if !external_labels.is_empty() {
             writeln!(f, "external labels {{{}}}", labels(external_labels))?;
@@ -289,6 +325,15 @@ impl Display for Report {
             for problem in problems {
                 writeln!(f, "  of no use: {problem}")?;
             }
+        }
+        for Posted { name, url, protocol, problems } in otlp {
+            writeln!(f, "OTLP `{name}`: {protocol} to {url}")?;
+            for problem in problems {
+                writeln!(f, "  of no use: {problem}")?;
+            }
+        }
+        for Lines { name, path } in ndjson {
+            writeln!(f, "lines of JSON `{name}`: to {path}")?;
         }
         for Rule { name, interval, grouping, outputs } in aggregate {
             writeln!(f, "rule `{name}`: every {interval} {grouping}: {}", outputs.join(", "))?;

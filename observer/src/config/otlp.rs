@@ -75,6 +75,11 @@ pub(super) const COMPRESSIONS: [Word<OtlpCompression>; 2] =
 pub(super) const TEMPORALITIES: [Word<Temporality>; 2] =
     [("cumulative", Temporality::Cumulative), ("delta", Temporality::Delta)];
 
+/// The word for a protocol.
+pub(super) fn name(protocol: OtlpProtocol) -> &'static str {
+    PROTOCOLS.iter().find(|(_, meaning)| *meaning == protocol).map_or("", |(word, _)| word)
+}
+
 /// The port of `grpc` receivers; those of HTTP have 4318.
 const GRPC_PORT: u16 = 4317;
 

@@ -17,7 +17,7 @@ use super::{
     pace::Pace,
     schedule::Schedule,
     send::{Phase, Sender},
-    status::StatusCell,
+    status::{StatusCell, counted},
 };
 use crate::{clock, export::feed::Windows, telemetry::Telemetry};
 
@@ -188,17 +188,15 @@ impl Endpoint {
         counters.queue(&stats, clock::wall_ms());
         match stored {
             Err(error) => {
-                let lost = stats.memory.samples + stats.memory.histograms;
+                let lost = counted(stats.memory.samples + stats.memory.histograms, "sample");
                 let reason = crate::bpf::chain(&error);
-                log::error!("export `{name}`: {lost} samples are lost with this process: {reason}");
+                log::error!("export `{name}`: {lost} lost with this process: {reason}");
             }
             Ok(lost) if lost.entries > 0 => {
-                let lost = lost.samples + lost.histograms;
-                log::error!(
-                    "export `{name}`: {lost} samples are lost with this process: it has no queue on disk"
-                );
+                let lost = counted(lost.samples + lost.histograms, "sample");
+                log::error!("export `{name}`: {lost} lost with this process: it has no queue on disk");
             }
-            Ok(_) => log::info!("export `{name}`: {} samples wait on disk", stats.disk.samples),
+            Ok(_) => log::info!("export `{name}`: on disk: {}", counted(stats.disk.samples, "sample")),
         }
     }
 }
@@ -246,7 +244,8 @@ fn tell(name: &str, recovered: &Recovered) {
     // Each damaged place has a line of its own.
     let Recovered { totals, newest_end_ms: _, damage: _ } = recovered;
     if totals.entries > 0 {
-        log::info!("export `{name}`: {} samples of an earlier process wait on disk", totals.samples);
+        let samples = counted(totals.samples, "sample");
+        log::info!("export `{name}`: on disk: {samples} of an earlier process");
     }
 }
 

@@ -81,6 +81,11 @@ impl Said {
     }
 }
 
+/// So many of a thing.
+pub(super) fn counted(n: u64, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
 impl StatusCell {
     pub(super) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), inner: Mutex::default() }
@@ -91,7 +96,8 @@ impl StatusCell {
         let mut inner = self.lock();
         inner.refusal = Some(Failure { message: message.to_owned(), time_ms: clock::wall_ms() });
         if let Some(samples) = inner.refusals.count(samples, clock::monotonic()) {
-            log::error!("export `{}`: {samples} samples are dropped: {message}", self.name);
+            let are = if samples == 1 { "is" } else { "are" };
+            log::error!("export `{}`: {} {are} dropped: {message}", self.name, counted(samples, "sample"));
         }
     }
 
@@ -102,7 +108,8 @@ impl StatusCell {
         inner.failing.get_or_insert(now);
         inner.failure = Some(Failure { message: message.to_owned(), time_ms: clock::wall_ms() });
         if let Some(times) = inner.failures.count(1, now) {
-            log::warn!("export `{}` is tried again, as {times} requests failed: {message}", self.name);
+            let requests = counted(times, "request");
+            log::warn!("export `{}` is tried again, as {requests} failed: {message}", self.name);
         }
     }
 
@@ -177,6 +184,11 @@ mod tests {
         assert_eq!(said.count(2, now), None);
         assert_eq!(said.count(3, now + EVERY - Duration::from_millis(1)), None);
         assert_eq!(said.count(4, now + EVERY), Some(9));
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "request")), ["0 requests", "1 request", "2 requests"]);
     }
 
     #[test]
