@@ -50,6 +50,19 @@ pub struct Batch<'a> {
     pub body: &'a [u8],
 }
 
+/// A request made of another: a part of it, or all of it written anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// Its body, compressed where the protocol says so.
+    pub body: Vec<u8>,
+    /// Samples with one number; of OTLP, points that are no histograms.
+    pub samples: u32,
+    /// Samples that are native histograms; of OTLP, points of histograms.
+    pub histograms: u32,
+    /// Exemplars.
+    pub exemplars: u32,
+}
+
 /// Makes an endpoint's requests out of windows.
 pub trait Encode: Send {
     /// Takes in a window. Each batch that is full, or may wait no longer, goes to `out`.

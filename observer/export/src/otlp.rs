@@ -50,7 +50,7 @@ use composite::Scratch as Buckets;
 use ends::Ends;
 use groups::Owner;
 use plan::{Data, Metric, Plan, Scratch};
-pub use split::{Piece, split};
+pub use split::split;
 use state::{Origin, Slot};
 
 /// How sums and histograms are counted.

@@ -21,7 +21,7 @@ mod status;
 use std::time::Duration;
 
 use bytes::Bytes;
-use observer_export::Protocol;
+use observer_export::{Piece, Protocol};
 
 pub(crate) use self::{
     encode::Factory,
@@ -45,6 +45,16 @@ pub(crate) struct Parcel {
     pub(crate) attempt: u32,
     /// Whether all that is in it was refused alone a short while ago.
     pub(crate) refused_lately: bool,
+}
+
+impl Parcel {
+    /// A request made of a part of this one.
+    pub(crate) fn part(&self, piece: Piece) -> Self {
+        let Piece { body, samples, histograms, exemplars } = piece;
+        let contents =
+            Contents { samples: samples.into(), histograms: histograms.into(), exemplars: exemplars.into() };
+        Self { body: body.into(), contents, ..self.clone() }
+    }
 }
 
 /// Counts of what a receiver is to take.

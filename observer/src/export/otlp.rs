@@ -12,7 +12,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TE}
 use observer_aggregate::window::Window;
 use observer_export::{
     Batch, Encode,
-    otlp::{self as encoding, Encoder, Piece, Stats, response},
+    otlp::{self as encoding, Encoder, Stats, response},
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
@@ -135,18 +135,7 @@ impl Transport for Receiver {
     }
 
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
-        let halves = encoding::split(&parcel.body)?;
-        Some(halves.map(|Piece { body, samples, histograms, exemplars }| Parcel {
-            protocol: parcel.protocol,
-            body: body.into(),
-            contents: Contents {
-                samples: samples.into(),
-                histograms: histograms.into(),
-                exemplars: exemplars.into(),
-            },
-            attempt: parcel.attempt,
-            refused_lately: false,
-        }))
+        Some(encoding::split(&parcel.body)?.map(|half| parcel.part(half)))
     }
 }
 

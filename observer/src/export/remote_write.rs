@@ -12,10 +12,7 @@ use observer_aggregate::window::Window;
 use observer_export::{
     Batch, Encode, Protocol,
     labels::{Labels, Relabel},
-    remote_write::{
-        Compression, Encoder, Options, Refusal, Version,
-        decode::{Piece, Request},
-    },
+    remote_write::{Compression, Encoder, Options, Refusal, Version, decode::Request},
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
@@ -178,25 +175,14 @@ impl Transport for Receiver {
 
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
         let request = Request::of(parcel.protocol, &parcel.body, BODY_BYTES)?.ok()?;
-        let part = |piece: Piece, refused_lately| {
-            let Piece { body, samples, histograms, exemplars, .. } = piece;
-            Parcel {
-                protocol: parcel.protocol,
-                body: body.into(),
-                contents: Contents {
-                    samples: samples.into(),
-                    histograms: histograms.into(),
-                    exemplars: exemplars.into(),
-                },
-                attempt: parcel.attempt,
-                refused_lately,
-            }
-        };
         if let Some((others, known)) = self.suspects.part(&request, clock::monotonic()) {
-            return Some([part(others, false), part(known, true)]);
+            return Some(
+                [(others, false), (known, true)]
+                    .map(|(part, refused_lately)| Parcel { refused_lately, ..parcel.part(part) }),
+            );
         }
         let (first, second) = request.split()?;
-        Some([first, second].map(|half| part(half, parcel.refused_lately)))
+        Some([first, second].map(|half| parcel.part(half)))
     }
 
     fn wanted(&self) -> Option<Protocol> {

@@ -8,20 +8,7 @@ use super::{
     number::{GAUGE, SUM},
     read::{Field, fields, message},
 };
-use crate::Batch;
-
-/// A part of a request that is a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Its body.
-    pub body: Vec<u8>,
-    /// Points of gauges, sums and summaries.
-    pub samples: u32,
-    /// Points of histograms.
-    pub histograms: u32,
-    /// Their exemplars.
-    pub exemplars: u32,
-}
+use crate::{Batch, Piece};
 
 /// Cuts a request's points in two halves. `None` if it has a single one.
 #[must_use]

@@ -4,6 +4,7 @@
 //! tests and for receivers of our own.
 
 mod fields;
+mod half;
 mod series;
 mod write;
 
@@ -13,10 +14,7 @@ use snap::raw::{Decoder, decompress_len};
 use zstd::bulk::Decompressor;
 
 use self::fields::{Fields, Value};
-pub use self::{
-    series::{Exemplar, Metadata, Sample, Series},
-    write::Piece,
-};
+pub use self::series::{Exemplar, Metadata, Sample, Series};
 use super::{Compression, Version};
 use crate::Protocol;
 

@@ -1,19 +1,24 @@
 //! Our own decoder, held against the other, and what is made of requests.
 
+use std::collections::BTreeSet;
+
 use observer_aggregate::{
     family::{Kind, Suffix},
     native::Native,
     series::Block,
 };
 use observer_export::{
-    Batch, Protocol,
+    Batch, Piece, Protocol,
     remote_write::{
         Options, Version,
-        decode::{DecodeError, Piece, Request},
+        decode::{DecodeError, Request},
     },
 };
 
+use prost::Message as _;
+
 use crate::{
+    proto,
     random::Random,
     receiver::{Point, Received, key},
     source::{BOTH, Pipe},
@@ -28,6 +33,7 @@ fn body(version: Version) -> Vec<u8> {
     for n in 0..9 {
         let slot = block.add(family, Suffix::Total, &format!("n=\"{n}\"")).expect("a slot");
         block.set(slot, f64::from(n));
+        block.set_exemplar(slot, &format!("trace=\"{n}\""), 1.0, Some(9));
     }
     let slot = block.add(family, Suffix::Created, "n=\"3\"").expect("a slot");
     block.set(slot, 0.25);
@@ -40,7 +46,7 @@ fn body(version: Version) -> Vec<u8> {
         (*count, *float) = (9.0, n == 1);
     }
     block.touch();
-    let mut pipe = Pipe::new(Options { send_native: true, ..Options::new(version) });
+    let mut pipe = Pipe::new(Options { send_native: true, send_exemplars: true, ..Options::new(version) });
     let window = pipe.close(7000, &mut [&mut block]);
     pipe.bodies(&window).concat_first()
 }
@@ -121,10 +127,11 @@ fn halves_have_every_series_once() {
         while let Some(request) = open.pop() {
             match request.split() {
                 Some((first, second)) => {
-                    assert_eq!((first.series + second.series) as usize, request.series().len());
-                    for half in [second, first] {
-                        open.push(Request::read(version, &half.body, LIMIT).expect("a request"));
-                    }
+                    let halves = [second, first]
+                        .map(|half| Request::read(version, &half.body, LIMIT).expect("a request"));
+                    let series: usize = halves.iter().map(|half| half.series().len()).sum();
+                    assert_eq!(series, request.series().len());
+                    open.extend(halves);
                 }
                 None => single.push(request),
             }
@@ -132,6 +139,18 @@ fn halves_have_every_series_once() {
         let found: Vec<_> = single.iter().flat_map(Request::series).collect();
         assert_eq!(found, whole.series());
         assert!(single.iter().all(|request| request.series().len() == 1));
+        if version == Version::V2 {
+            for request in single {
+                let series = &request.series()[0];
+                let labels = series.labels.iter().chain(series.exemplars.iter().flat_map(|of| &of.labels));
+                let mut used: BTreeSet<&str> = labels.flat_map(|(name, value)| [*name, *value]).collect();
+                used.extend(series.metadata.iter().flat_map(|of| [of.help, of.unit]));
+                used.insert("");
+                let symbols = proto::Request::decode(request.raw()).expect("a request").symbols;
+                assert_eq!((&*symbols[0], symbols.len()), ("", used.len()), "no other, and none twice");
+                assert_eq!(symbols.iter().map(|symbol| &**symbol).collect::<BTreeSet<_>>(), used);
+            }
+        }
     }
 }
 

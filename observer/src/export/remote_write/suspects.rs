@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer_export::remote_write::decode::{Piece, Request, Series};
+use observer_export::{
+    Piece,
+    remote_write::decode::{Request, Series},
+};
 
 /// How long a series is suspected. Behind it those are found that are good again.
 const LATELY: Duration = Duration::from_secs(60);

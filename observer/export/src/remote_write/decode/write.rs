@@ -4,24 +4,10 @@ use super::{
     super::{Compression, Version, body::compress},
     DecodeError, Request,
     fields::{Fields, Value, numbers},
+    half::{Half, SYMBOLS},
     series_field,
 };
-use crate::wire;
-
-/// A body made of another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// The body, compressed.
-    pub body: Vec<u8>,
-    /// Series.
-    pub series: u32,
-    /// Samples with one number.
-    pub samples: u32,
-    /// Samples that are native histograms.
-    pub histograms: u32,
-    /// Exemplars.
-    pub exemplars: u32,
-}
+use crate::{Piece, wire};
 
 impl Request {
     /// How much is in it; the body is the same, compressed anew.
@@ -38,8 +24,8 @@ impl Request {
         piece
     }
 
-    /// Two requests with half of the series each, in their order. Nothing if there is only one series to send. What is not a
-    /// series is in both.
+    /// Two requests with half of the series each, in their order. Nothing if there is only one series to send. What is neither a
+    /// series nor a symbol is in both.
     #[must_use]
     pub fn split(&self) -> Option<(Piece, Piece)> {
         let all = self.messages().count();
@@ -47,33 +33,31 @@ impl Request {
     }
 
     /// Two requests, the first with the series that `is_first` takes by their index, in their order. Nothing if one of the two had
-    /// none. What is not a series is in both.
+    /// none. What is neither a series nor a symbol is in both.
     #[must_use]
     pub fn part(&self, mut is_first: impl FnMut(usize) -> bool) -> Option<(Piece, Piece)> {
-        let (mut first, mut second) = (Piece::new(Vec::new()), Piece::new(Vec::new()));
+        let symbols = self.symbols().ok()?;
+        let (mut first, mut second) = (Half::new(self.version, &symbols), Half::new(self.version, &symbols));
         let mut seen = 0;
         let mut fields = Fields::of(&self.raw);
         let mut before = fields.rest();
-        while let Some(Ok((field, value))) = fields.next() {
-            let bytes = &before[..before.len() - fields.rest().len()];
+        while let Some(Ok((number, value))) = fields.next() {
+            let field = &before[..before.len() - fields.rest().len()];
             before = fields.rest();
-            match value {
-                Value::Bytes(series) if field == series_field(self.version) => {
-                    let half = if is_first(seen) { &mut first } else { &mut second };
-                    half.body.extend_from_slice(bytes);
-                    half.count(self.version, series);
+            match (self.version, value) {
+                (version, Value::Bytes(series)) if number == series_field(version) => {
+                    if is_first(seen) { &mut first } else { &mut second }.take(field, series);
                     seen += 1;
                 }
+                (Version::V2, Value::Bytes(_)) if number == SYMBOLS => {}
                 _ => {
-                    first.body.extend_from_slice(bytes);
-                    second.body.extend_from_slice(bytes);
+                    first.take_other(field);
+                    second.take_other(field);
                 }
             }
         }
-        if first.series == 0 || second.series == 0 {
-            return None;
-        }
-        Some((first.compressed(self.compression), second.compressed(self.compression)))
+        (!first.is_empty() && !second.is_empty())
+            .then(|| (first.finish(self.compression), second.finish(self.compression)))
     }
 
     /// The same in version 1, which has no metadata beside the series and no times of creation, and in snappy, which every receiver
@@ -107,11 +91,11 @@ impl Request {
 
 impl Piece {
     fn new(body: Vec<u8>) -> Self {
-        Self { body, series: 0, samples: 0, histograms: 0, exemplars: 0 }
+        Self { body, ..Self::default() }
     }
 
-    fn count(&mut self, version: Version, series: &[u8]) {
-        self.series += 1;
+    /// Counts what is in a series.
+    pub(super) fn count(&mut self, version: Version, series: &[u8]) {
         for field in Fields::of(series).filter_map(Result::ok) {
             match (version, field.0) {
                 (_, 2) => self.samples += 1,
