@@ -50,7 +50,7 @@ use composite::Scratch as Buckets;
 use ends::Ends;
 use groups::Owner;
 use plan::{Data, Metric, Plan, Scratch};
-pub use split::split;
+pub use split::{Identity, each_series, part};
 use state::{Origin, Slot};
 
 /// How sums and histograms are counted.
@@ -214,19 +214,7 @@ impl Encoder {
             };
             let delta = options.temporality == Temporality::Delta;
             let ends = Ends { time_ns: nanos(window.end_ms - 1), delta, over };
-            plan.tell(
-                &ends,
-                Work {
-                    slots: Vec::new(),
-                    natives: BTreeMap::new(),
-                    buckets,
-                    stats,
-                    body: &mut bodies[lane],
-                    limits,
-                    stamp,
-                    out,
-                },
-            );
+            plan.tell(&ends, Work::new(buckets, stats, &mut bodies[lane], (limits, stamp), out));
         }
         if !fresh {
             return;
@@ -255,12 +243,7 @@ impl Encoder {
         let mut work = Work {
             slots: mem::take(&mut plan.slots),
             natives: mem::take(&mut plan.natives),
-            buckets,
-            stats,
-            body: &mut bodies[lane],
-            limits,
-            stamp,
-            out,
+            ..Work::new(buckets, stats, &mut bodies[lane], (limits, stamp), out)
         };
         pen.write(plan, &mut work);
         (plan.slots, plan.natives) = (work.slots, work.natives);
@@ -276,19 +259,7 @@ impl Encoder {
         for (block, plan) in plans.iter_mut().filter(|(_, plan)| plan.serial != window.serial) {
             let lane = *block as usize % bodies.len();
             let body = &mut bodies[lane];
-            plan.tell(
-                &ends,
-                Work {
-                    slots: Vec::new(),
-                    natives: BTreeMap::new(),
-                    buckets,
-                    stats,
-                    body,
-                    limits,
-                    stamp,
-                    out,
-                },
-            );
+            plan.tell(&ends, Work::new(buckets, stats, body, (limits, stamp), out));
         }
     }
 
@@ -359,7 +330,18 @@ impl Plan {
     }
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Without what belongs to a plan.
+    fn new(
+        buckets: &'a mut Buckets,
+        stats: &'a mut Stats,
+        body: &'a mut Body,
+        (limits, stamp): (Limits, Stamp),
+        out: &'a mut dyn FnMut(Batch<'_>),
+    ) -> Self {
+        Self { slots: Vec::new(), natives: BTreeMap::new(), buckets, stats, body, limits, stamp, out }
+    }
+
     /// Room for a point; see [`Body::point`].
     #[inline]
     fn point(&mut self, path: &Path<'_>, len: usize, counts: Counts) -> &mut Vec<u8> {

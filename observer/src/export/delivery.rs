@@ -17,6 +17,7 @@ mod retry_after;
 mod schedule;
 mod send;
 mod status;
+mod suspects;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(crate) use self::{
     retry_after::retry_after,
     schedule::Schedule,
     status::{Failure, Status},
+    suspects::Suspects,
 };
 use crate::http::{self, ConnectError, PostError};
 

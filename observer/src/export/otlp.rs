@@ -16,7 +16,9 @@ use observer_export::{
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
-use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, retry_after, unanswered};
+use super::delivery::{
+    Answer, Code, Contents, Factory, Parcel, Suspects, Transport, Verdict, retry_after, unanswered,
+};
 use crate::{
     clock,
     config::{Otlp, OtlpCompression, OtlpProtocol},
@@ -42,6 +44,7 @@ pub(crate) struct Receiver {
     protocol: OtlpProtocol,
     compression: OtlpCompression,
     timeout: HeaderValue,
+    suspects: Suspects,
 }
 
 impl Receiver {
@@ -66,6 +69,7 @@ impl Receiver {
             protocol: config.protocol,
             compression: config.compression,
             timeout: grpc_timeout(config.timeout),
+            suspects: Suspects::default(),
         })
     }
 
@@ -135,7 +139,9 @@ impl Transport for Receiver {
     }
 
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
-        Some(encoding::split(&parcel.body)?.map(|half| parcel.part(half)))
+        let mut keys = Vec::new();
+        encoding::each_series(&parcel.body, |series| keys.push(self.suspects.key(&series)));
+        self.suspects.halve(parcel, &keys, |is_first| encoding::part(&parcel.body, is_first))
     }
 }
 

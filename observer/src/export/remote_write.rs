@@ -1,7 +1,6 @@
 //! Remote write: how an endpoint's windows are encoded, posted, and what its answers mean.
 
 mod judge;
-mod suspects;
 mod zstd;
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -18,10 +17,11 @@ use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
 use self::{
     judge::{Asked, Seen, judge},
-    suspects::Suspects,
     zstd::Zstd,
 };
-use super::delivery::{Answer, Code, Contents, Factory, Parcel, Transport, Verdict, retry_after, unanswered};
+use super::delivery::{
+    Answer, Code, Contents, Factory, Parcel, Suspects, Transport, Verdict, retry_after, unanswered,
+};
 use crate::{
     clock,
     config::{Compressing, Message, RemoteWrite, shown},
@@ -175,14 +175,9 @@ impl Transport for Receiver {
 
     fn halve(&self, parcel: &Parcel) -> Option<[Parcel; 2]> {
         let request = Request::of(parcel.protocol, &parcel.body, BODY_BYTES)?.ok()?;
-        if let Some((others, known)) = self.suspects.part(&request, clock::monotonic()) {
-            return Some(
-                [(others, false), (known, true)]
-                    .map(|(part, refused_lately)| Parcel { refused_lately, ..parcel.part(part) }),
-            );
-        }
-        let (first, second) = request.split()?;
-        Some([first, second].map(|half| parcel.part(half)))
+        let keys: Vec<u64> =
+            request.series().iter().map(|series| self.suspects.key(&series.labels)).collect();
+        self.suspects.halve(parcel, &keys, |is_first| request.part(is_first))
     }
 
     fn wanted(&self) -> Option<Protocol> {

@@ -14,7 +14,7 @@ use super::{
     composite::{COUNT, HISTOGRAM, START, SUM, Scratch, TIME},
     exemplars::{OF_EXPONENTIAL, OF_HISTOGRAM},
     number::{CUMULATIVE, DELTA, Told},
-    plan::{Composite, EXPONENTIAL_ATTRIBUTES, Metric, Plan},
+    plan::{Composite, EXPONENTIAL_ATTRIBUTES, HISTOGRAM_ATTRIBUTES, Metric, Plan},
 };
 use crate::wire;
 
@@ -31,9 +31,6 @@ const ZERO_THRESHOLD: u32 = 14;
 /// Fields of its `Buckets`.
 const OFFSET: u32 = 1;
 const BUCKET_COUNTS: u32 = 2;
-
-/// The attributes of a histogram with bounds, in place of [`EXPONENTIAL_ATTRIBUTES`].
-const EXPLICIT_ATTRIBUTES: u32 = 9;
 
 impl Pen<'_> {
     pub(super) fn natives(&self, plan: &Plan, metric: &Metric, path: Path<'_>, work: &mut Work<'_>) {
@@ -267,7 +264,7 @@ pub(super) fn retag(out: &mut Vec<u8>, mut attributes: &[u8]) {
         debug_assert_eq!(u32::from(*tag), EXPONENTIAL_ATTRIBUTES << 3 | wire::BYTES);
         let (length, rest) = wire::read_varint(rest);
         let (attribute, rest) = rest.split_at(length.min(rest.len() as u64) as usize);
-        wire::bytes(out, EXPLICIT_ATTRIBUTES, attribute);
+        wire::bytes(out, HISTOGRAM_ATTRIBUTES, attribute);
         attributes = rest;
     }
 }

@@ -26,11 +26,11 @@ use crate::wire;
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The field of the attributes in each kind of data point.
-const NUMBER_ATTRIBUTES: u32 = 7;
-const HISTOGRAM_ATTRIBUTES: u32 = 9;
+pub(super) const NUMBER_ATTRIBUTES: u32 = 7;
+pub(super) const HISTOGRAM_ATTRIBUTES: u32 = 9;
 /// Of exponential ones; [`super::native`] rewrites them for histograms with bounds of their own.
 pub(super) const EXPONENTIAL_ATTRIBUTES: u32 = 1;
-const SUMMARY_ATTRIBUTES: u32 = 7;
+pub(super) const SUMMARY_ATTRIBUTES: u32 = 7;
 
 /// A block's metrics.
 #[derive(Debug, Default)]

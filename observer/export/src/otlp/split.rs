@@ -6,47 +6,90 @@ use super::{
     exemplars::{OF_EXPONENTIAL, OF_HISTOGRAM, OF_NUMBER},
     native::EXPONENTIAL_HISTOGRAM,
     number::{GAUGE, SUM},
+    plan::{EXPONENTIAL_ATTRIBUTES, HISTOGRAM_ATTRIBUTES, NUMBER_ATTRIBUTES, SUMMARY_ATTRIBUTES},
     read::{Field, fields, message},
 };
 use crate::{Batch, Piece};
 
-/// Cuts a request's points in two halves. `None` if it has a single one.
+/// What tells a point's series from others.
+#[derive(Debug, Hash, PartialEq, Eq)]
+pub struct Identity<'a> {
+    resource: &'a [u8],
+    scope: &'a [u8],
+    /// Name, description, unit.
+    metric: &'a [u8],
+    attributes: Vec<&'a [u8]>,
+}
+
+/// Visits the series of a request's points, in their order.
+pub fn each_series(request: &[u8], mut visit: impl FnMut(Identity<'_>)) {
+    each_point(request, &mut |_, path, point| {
+        let Path { resource, scope, metric, .. } = *path;
+        let field = kind(path.data).attributes;
+        let attributes = fields(point).filter_map(|of| of.bytes(field)).collect();
+        visit(Identity { resource, scope, metric, attributes });
+    });
+}
+
+/// Two requests, the first with the points that `is_first` takes by their index, in their order. Nothing if one of the two had none.
 #[must_use]
-pub fn split(request: &[u8]) -> Option<[Piece; 2]> {
-    let mut points = 0;
-    each_point(request, &mut |_, _, _| points += 1);
-    if points < 2 {
-        return None;
-    }
-    let mut body = Body::new(0);
-    let mut pieces = Vec::with_capacity(2);
+pub fn part(request: &[u8], is_first: impl Fn(usize) -> bool) -> Option<[Piece; 2]> {
     let limits = Limits { points: u32::MAX, bytes: usize::MAX };
     let stamp = Stamp { end_ms: 0, serial: 0 };
-    let mut take = |batch: Batch<'_>| {
-        let Batch { body, samples, histograms, exemplars, .. } = batch;
-        pieces.push(Piece { body: body.to_vec(), samples, histograms, exemplars });
-    };
-    let (mut at, mut place) = (0, 0);
+    // Each with the metric it is at.
+    let mut halves = [(Body::new(0), 0), (Body::new(0), 0)];
+    let mut at = 0;
     each_point(request, &mut |metric, path, point| {
-        if at == points / 2 {
-            body.hand_out(stamp, false, &mut take);
-        } else if metric != place {
+        let (body, place) = &mut halves[usize::from(!is_first(at))];
+        if metric != *place {
             // The metrics of a resource need not stay together.
             body.end_group();
         }
-        let (counts, field) = match path.data {
-            HISTOGRAM => (Counts::Histogram, Some(OF_HISTOGRAM)),
-            EXPONENTIAL_HISTOGRAM => (Counts::Histogram, Some(OF_EXPONENTIAL)),
-            GAUGE | SUM => (Counts::Sample, Some(OF_NUMBER)),
-            _ => (Counts::Sample, None),
-        };
-        let exemplars = fields(point).filter(|of| Some(of.number) == field).count() as u32;
-        body.point(path, (point.len(), counts), limits, stamp, &mut take).extend_from_slice(point);
+        let Kind { counts, exemplars, attributes: _ } = kind(path.data);
+        let exemplars = fields(point).filter(|of| Some(of.number) == exemplars).count() as u32;
+        // There is no limit that it could be handed out at.
+        body.point(path, (point.len(), counts), limits, stamp, &mut |_| ()).extend_from_slice(point);
         body.count_exemplars(exemplars);
-        (at, place) = (at + 1, metric);
+        (at, *place) = (at + 1, metric);
     });
-    body.hand_out(stamp, true, &mut take);
-    pieces.try_into().ok()
+    if halves.iter().any(|(body, _)| body.is_empty()) {
+        return None;
+    }
+    Some(halves.map(|(mut body, _)| {
+        let mut piece = Piece::default();
+        body.hand_out(stamp, true, &mut |batch| {
+            let Batch { body, samples, histograms, exemplars, .. } = batch;
+            piece = Piece { body: body.to_vec(), samples, histograms, exemplars };
+        });
+        piece
+    }))
+}
+
+/// What is to be known of a kind of points.
+struct Kind {
+    counts: Counts,
+    /// The fields of their exemplars and attributes.
+    exemplars: Option<u32>,
+    attributes: u32,
+}
+
+const fn kind(data: u32) -> Kind {
+    match data {
+        HISTOGRAM => Kind {
+            counts: Counts::Histogram,
+            exemplars: Some(OF_HISTOGRAM),
+            attributes: HISTOGRAM_ATTRIBUTES,
+        },
+        EXPONENTIAL_HISTOGRAM => Kind {
+            counts: Counts::Histogram,
+            exemplars: Some(OF_EXPONENTIAL),
+            attributes: EXPONENTIAL_ATTRIBUTES,
+        },
+        GAUGE | SUM => {
+            Kind { counts: Counts::Sample, exemplars: Some(OF_NUMBER), attributes: NUMBER_ATTRIBUTES }
+        }
+        _ => Kind { counts: Counts::Sample, exemplars: None, attributes: SUMMARY_ATTRIBUTES },
+    }
 }
 
 /// Visits the points of a request, each with the number of its metric and with what it stands in.

@@ -4,6 +4,7 @@
 mod allocations;
 mod exemplars;
 mod histograms;
+mod parts;
 mod points;
 #[path = "../../../aggregate/tests/support/random.rs"]
 mod random;

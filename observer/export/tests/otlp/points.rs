@@ -476,44 +476,8 @@ fn requests_keep_to_their_limits() {
     assert_eq!(points(&all[0].0), flat);
 }
 
-#[test]
-fn a_request_can_be_cut_until_it_has_one_point() {
-    let mut origin = Origin::new(Source::Scrape);
-    for n in 0..9 {
-        let labels = format!("instance=\"{}\",job=\"j\",n=\"{n}\"", n / 4);
-        let slot = origin.set(("c", Kind::Counter), Suffix::Total, &labels, f64::from(n));
-        origin.block.set_exemplar(slot, "t=\"1\"", f64::from(n), None);
-        origin.histogram("h", &labels, &[("1", 1), ("+Inf", 3)], 1.0);
-    }
-    let mut encoder = Encoder::new(Options::default());
-    let mut waiting = Vec::new();
-    encoder.window(&close(1, T0, &mut [&mut origin]), &mut |batch| waiting.push(batch.body.to_vec()));
-    let whole = points(&Request::decode(&*waiting[0]).unwrap());
-    let mut parts = Vec::new();
-    while let Some(body) = waiting.pop() {
-        let request = Request::decode(&*body).unwrap();
-        match observer_export::otlp::split(&body) {
-            Some(halves) => {
-                let sizes = halves.each_ref().map(|half| half.samples + half.histograms);
-                assert_eq!(sizes.iter().sum::<u32>() as usize, points(&request).len());
-                assert!(sizes[0].abs_diff(sizes[1]) <= 1);
-                for half in &halves {
-                    let said = points(&Request::decode(&*half.body).unwrap());
-                    let with = said.iter().filter(|point| point.contains("exemplars: [Exemplar")).count();
-                    assert_eq!(half.exemplars as usize, with);
-                }
-                waiting.extend(halves.map(|half| half.body));
-            }
-            None => parts.extend(points(&request)),
-        }
-    }
-    parts.sort();
-    assert_eq!((parts.len(), parts), (18, whole));
-    assert_eq!(observer_export::otlp::split(b"no request"), None);
-}
-
 /// Each point with all that it stands in, as text, in order.
-fn points(request: &Request) -> Vec<String> {
+pub(crate) fn points(request: &Request) -> Vec<String> {
     let mut points = Vec::new();
     for resource in &request.resource_metrics {
         for scope in &resource.scope_metrics {

@@ -221,8 +221,9 @@ fn exemplars_survive_what_is_made_of_a_request() {
     let older = request.to_version_1().expect("version 1");
     assert_eq!(older.exemplars, 3);
     assert_eq!(sent(&Request::read(Version::V1, &older.body, 1 << 20).expect("a request")), all);
-    let (first, second) = request.split().expect("halves");
-    let halves = [first, second]
+    let halves = request
+        .part(|index| index < 1)
+        .expect("halves")
         .map(|half| sent(&Request::read(Version::V2, &half.body, 1 << 20).expect("a request")));
     assert_eq!(halves.concat(), all);
 }

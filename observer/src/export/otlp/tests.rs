@@ -13,6 +13,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use observer_aggregate::{
+    family::{Kind, Suffix},
+    series::Block,
+    window::Source,
+};
 use observer_export::Protocol;
 use tokio::net::TcpListener;
 
@@ -37,6 +42,14 @@ struct Says {
 
 fn fields(of: &[(&'static str, String)]) -> HeaderMap {
     of.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+}
+
+fn receiver(endpoint: &str, keys: &str) -> Receiver {
+    let text = format!("export: {{otlp: [{{endpoint: '{endpoint}', {keys}}}]}}");
+    let (config, problems) =
+        crate::config::parse("test", &text, &crate::config::Environment::default()).unwrap();
+    assert_eq!(problems, []);
+    Receiver::new(&config.export.otlp[0]).unwrap()
 }
 
 /// Posts once to a receiver that says that, and gives what it was asked.
@@ -70,11 +83,7 @@ async fn post(keys: &str, grpc: bool, says: Says) -> (Answer, Asked) {
             drop(http1::Builder::new().serve_connection(io, service).await);
         }
     });
-    let text = format!("export: {{otlp: [{{endpoint: '{endpoint}', {keys}}}]}}");
-    let (config, problems) =
-        crate::config::parse("test", &text, &crate::config::Environment::default()).unwrap();
-    assert_eq!(problems, []);
-    let receiver = Receiver::new(&config.export.otlp[0]).unwrap();
+    let receiver = receiver(&endpoint, keys);
     let contents = Contents { samples: 10, histograms: 2, exemplars: 0 };
     let body = Bytes::from_static(b"a request");
     let answer = receiver
@@ -169,6 +178,35 @@ async fn http_is_posted_and_judged() {
     let (answer, _) = post("", false, says).await;
     let refused = Verdict::Refused { cause: "status_413", message: "too large".to_owned(), halve: true };
     assert_eq!(answer.verdict, refused);
+}
+
+/// What is wrong with a point's series is wrong with it in the next window too.
+#[test]
+fn a_series_that_was_refused_alone_is_apart_in_the_next_window() {
+    let mut block = Block::default();
+    let family = block.family("m", Kind::Gauge, "", "");
+    let slots = [0, 1, 2, 3].map(|n| block.add(family, Suffix::None, &format!("n=\"{n}\"")).unwrap());
+    let mut encoder = Encoder::new(encoding::Options::default());
+    let mut next = |serial: u64| {
+        slots.iter().for_each(|slot| block.set(*slot, serial as f64));
+        block.touch();
+        let mut window = Window::default();
+        window.begin(1_700_000_000_000 + 1_000 * serial as i64, true);
+        window.serial = serial;
+        window.take(Source::Node, &mut block);
+        let mut body = Bytes::new();
+        encoder.window(&window, &mut |batch| body = Bytes::copy_from_slice(batch.body));
+        let contents = Contents { samples: 4, ..Contents::default() };
+        Parcel { protocol: Protocol::Otlp, body, contents, attempt: 0, refused_lately: false }
+    };
+    let receiver = receiver("http://127.0.0.1:1", "");
+    let told =
+        |halves: &[Parcel; 2]| halves.each_ref().map(|half| (half.contents.samples, half.refused_lately));
+    let halves = receiver.halve(&next(1)).unwrap();
+    assert_eq!(told(&halves), [(2, false), (2, false)]);
+    let quarters = receiver.halve(&halves[1]).unwrap();
+    assert_eq!(receiver.halve(&quarters[0]), None, "one is alone");
+    assert_eq!(told(&receiver.halve(&next(2)).unwrap()), [(3, false), (1, true)]);
 }
 
 #[test]

@@ -24,18 +24,10 @@ impl Request {
         piece
     }
 
-    /// Two requests with half of the series each, in their order. Nothing if there is only one series to send. What is neither a
-    /// series nor a symbol is in both.
-    #[must_use]
-    pub fn split(&self) -> Option<(Piece, Piece)> {
-        let all = self.messages().count();
-        self.part(|index| index < all / 2)
-    }
-
     /// Two requests, the first with the series that `is_first` takes by their index, in their order. Nothing if one of the two had
     /// none. What is neither a series nor a symbol is in both.
     #[must_use]
-    pub fn part(&self, mut is_first: impl FnMut(usize) -> bool) -> Option<(Piece, Piece)> {
+    pub fn part(&self, is_first: impl Fn(usize) -> bool) -> Option<[Piece; 2]> {
         let symbols = self.symbols().ok()?;
         let (mut first, mut second) = (Half::new(self.version, &symbols), Half::new(self.version, &symbols));
         let mut seen = 0;
@@ -57,7 +49,7 @@ impl Request {
             }
         }
         (!first.is_empty() && !second.is_empty())
-            .then(|| (first.finish(self.compression), second.finish(self.compression)))
+            .then(|| [first, second].map(|half| half.finish(self.compression)))
     }
 
     /// The same in version 1, which has no metadata beside the series and no times of creation, and in snappy, which every receiver
