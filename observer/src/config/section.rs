@@ -141,7 +141,14 @@ impl<'n, T: Value<'n>> Value<'n> for Vec<T> {
     }
 
     fn read(node: Node<'n>, warnings: &mut Vec<Fault>) -> Result<Self, Fault> {
-        node.list()?.into_iter().map(|node| T::read(node, warnings)).collect()
+        let item = |node: Node<'n>| {
+            // Text that is empty is text.
+            if node.is_null() && T::kind() != "text" {
+                return Err(node.fault(format!("expected a {}, and there is nothing", T::kind())));
+            }
+            T::read(node, warnings)
+        };
+        node.list()?.into_iter().map(item).collect()
     }
 }
 

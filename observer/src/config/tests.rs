@@ -144,6 +144,15 @@ fn a_misspelt_key_is_an_error_that_names_the_right_one() {
 }
 
 #[test]
+fn an_item_without_anything_is_none() {
+    fails(
+        "scrape_configs:\n- job_name: j\n  static_configs:\n  -\n",
+        "4:4: expected a section, and there is nothing",
+    );
+    fails("global: {external_labels: {a: !!binary YQ==}}", "1:40: expected text: `!!binary` is not read");
+}
+
+#[test]
 fn a_key_of_prometheus_that_is_not_supported_is_named() {
     let config = warns(
         &format!("rule_files: [x]\n{}", job("  proxy_url: x\n  oauth2: {}")),

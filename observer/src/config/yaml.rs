@@ -105,6 +105,9 @@ impl<'n> Node<'n> {
     pub(super) fn text(self) -> Result<&'n str, Fault> {
         match &self.yaml.data {
             _ if self.is_null() => Ok(""),
+            YamlData::Representation(_, _, Some(tag)) if tag.suffix == "binary" => {
+                Err(self.fault("expected text: `!!binary` is not read"))
+            }
             YamlData::Representation(text, ..) => Ok(text),
             _ => Err(self.fault("expected a single value")),
         }
