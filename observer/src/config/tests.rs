@@ -149,7 +149,7 @@ fn an_item_without_anything_is_none() {
         "scrape_configs:\n- job_name: j\n  static_configs:\n  -\n",
         "4:4: expected a section, and there is nothing",
     );
-    fails("global: {external_labels: {a: !!binary YQ==}}", "1:40: expected text: `!!binary` is not read");
+    fails("global: {external_labels: {a: !!binary YQ==}}", "1:31: expected text: `!!binary` is not read");
 }
 
 #[test]
