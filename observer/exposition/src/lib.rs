@@ -45,6 +45,10 @@ pub fn text(body: &[u8]) -> Text<'_> {
 
 /// Reads a body in the OpenMetrics text format, version 1.0, and enforces its rules on the whole document:
 /// one family in one place, metadata before samples, suffixes that fit the type, `# EOF` at the end.
+///
+/// What the specification says about several lines together (buckets that rise up to one of `+Inf`, a count beside each sum, the lines
+/// of a label set in one place, times that rise) is not looked at: Prometheus takes such a body, and whoever changes over from it would
+/// lose what it scraped.
 #[must_use]
 pub fn openmetrics(body: &[u8]) -> OpenMetrics<'_> {
     OpenMetrics::new(body)

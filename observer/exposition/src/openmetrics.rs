@@ -100,8 +100,8 @@ impl<'a> OpenMetrics<'a> {
         cursor.gap(GRAMMAR)?;
         let at = cursor.at;
         let name = cursor.metric_name(GRAMMAR)?;
-        // The help text may be empty, with or without the blank before it.
-        let spaced = cursor.peek().is_none() || cursor.eat(b' ');
+        // The help text may be empty; the blank before it is there all the same.
+        let spaced = cursor.eat(b' ');
         let start = Start { keyword: start, name: at, spaced, escaped: true, is_plain: false };
         self.declare(keyword, name, start, &cursor)
     }

@@ -125,9 +125,12 @@ fn a_backslash_may_stand_before_anything() {
 
 #[test]
 fn metadata_stands_once_before_the_samples() {
+    for keyword in ["HELP", "UNIT", "TYPE"] {
+        refuses(&format!("# {keyword} a\n"), Reason::Space);
+    }
     accepts("# TYPE a_seconds gauge\n# UNIT a_seconds seconds\n# HELP a_seconds b\na_seconds 1\n");
     accepts("# HELP a_seconds b\n# UNIT a_seconds seconds\n# TYPE a_seconds gauge\n");
-    accepts("# HELP a\n# UNIT a \n");
+    accepts("# HELP a \n# UNIT a \n");
     for (keyword, text) in [("TYPE", "gauge"), ("UNIT", "a"), ("HELP", "b")] {
         let line = format!("# {keyword} a_a {text}\n");
         refuses(&format!("{line}{line}"), Reason::Repeated);
@@ -206,6 +209,24 @@ fn labels_that_a_type_needs_are_there_and_fit() {
     }
     accepts("# TYPE a summary\na{quantile=\"0\"} 1\na{quantile=\"1.0\"} NaN\n");
     accepts("# TYPE a histogram\na_bucket{le=\"-1\"} 1\na_bucket{le=\"+Inf\"} 1\n");
+}
+
+/// The specification forbids these, and Prometheus takes them: see [`openmetrics`].
+#[test]
+fn what_several_lines_say_together_is_not_judged() {
+    for lines in [
+        "# TYPE a histogram\na_sum 1\n",
+        "# TYPE a histogram\na_bucket{le=\"1\"} 0\n",
+        "# TYPE a histogram\na_bucket{le=\"2\"} 3\na_bucket{le=\"1\"} 5\na_bucket{le=\"+Inf\"} 1\n",
+        "# TYPE a histogram\na_bucket{le=\"+Inf\"} 0\na_count 1\n",
+        "# TYPE a histogram\na_bucket{le=\"-1\"} 0\na_bucket{le=\"+Inf\"} 0\na_sum -1\n",
+        "# TYPE a gaugehistogram\na_gcount{x=\"1\"} 1\na_gcount{x=\"2\"} 1\na_gsum{x=\"1\"} 1\n",
+        "# TYPE a gauge\na 1 2\na 1 1\n",
+        "# TYPE a gauge\na 1\na 1 1\n",
+        "# TYPE a_created gauge\n# TYPE a counter\n",
+    ] {
+        accepts(lines);
+    }
 }
 
 #[test]
