@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod machine;
 pub mod netns;
 pub mod observer;
+pub mod otlp;
 pub mod page;
 pub mod parallel;
 pub mod privileges;

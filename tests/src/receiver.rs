@@ -235,7 +235,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
 }
 
 /// The lines of a head, without the first; nothing when the connection ends before one.
-fn read_head(reader: &mut impl io::BufRead) -> io::Result<Option<Vec<(String, String)>>> {
+pub(crate) fn read_head(reader: &mut impl io::BufRead) -> io::Result<Option<Vec<(String, String)>>> {
     let mut head = Vec::new();
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {

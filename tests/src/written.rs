@@ -65,15 +65,16 @@ pub fn read(body: &[u8], encoding: &str, version: u8) -> Option<Written> {
     Some(written)
 }
 
+/// What a field holds.
 #[derive(Clone, Copy)]
-enum Field<'a> {
+pub(crate) enum Field<'a> {
     Varint(u64),
     Fixed(u64),
     Bytes(&'a [u8]),
 }
 
 impl<'a> Field<'a> {
-    fn bytes(self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(self) -> Option<&'a [u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
             _ => None,
@@ -82,7 +83,7 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of a message. <https://protobuf.dev/programming-guides/encoding/>
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
+pub(crate) fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let tag = varint(&mut bytes)?;

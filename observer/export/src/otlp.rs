@@ -121,6 +121,8 @@ pub struct Stats {
     pub malformed: u64,
     /// Exemplars written.
     pub exemplars: u64,
+    /// Exemplars that no point has: of gauges, of what is not told, and of deltas that have nothing to tell.
+    pub exemplars_untold: u64,
     /// Points that have nothing to tell yet, with delta temporality: first values, and values of no later time.
     pub withheld: u64,
     /// Exponential histograms that were made coarser to keep to the limit of buckets.
@@ -239,6 +241,7 @@ impl Encoder {
             view,
         };
         stats.unsupported += u64::from(plan.unsupported);
+        let (written, new) = (stats.exemplars, pen.new_exemplars());
         // Points change the slots while the rest of the plan is only read.
         let mut work = Work {
             slots: mem::take(&mut plan.slots),
@@ -247,6 +250,7 @@ impl Encoder {
         };
         pen.write(plan, &mut work);
         (plan.slots, plan.natives) = (work.slots, work.natives);
+        stats.exemplars_untold += new - (stats.exemplars - written);
     }
 
     /// Ends what has gone without having been ended.

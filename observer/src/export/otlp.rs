@@ -229,6 +229,7 @@ struct Gauges {
     malformed: Counter,
     withheld: Counter,
     coarsened: Counter,
+    exemplars: Counter,
 }
 
 impl Gauges {
@@ -240,6 +241,7 @@ impl Gauges {
             malformed: points("malformed"),
             withheld: points("withheld"),
             coarsened: points("coarsened"),
+            exemplars: points("exemplar"),
         }
     }
 }
@@ -249,12 +251,14 @@ impl Encode for Told {
         let Self { encoder, gauges, told } = self;
         encoder.window(window, out);
         set_count(&gauges.memory, encoder.memory_bytes());
-        let Stats { points: _, exemplars: _, unsupported, malformed, withheld, coarsened } = encoder.stats();
+        let Stats { points: _, exemplars: _, exemplars_untold, unsupported, malformed, withheld, coarsened } =
+            encoder.stats();
         for (counter, now, before) in [
             (&gauges.unsupported, unsupported, told.unsupported),
             (&gauges.malformed, malformed, told.malformed),
             (&gauges.withheld, withheld, told.withheld),
             (&gauges.coarsened, coarsened, told.coarsened),
+            (&gauges.exemplars, exemplars_untold, told.exemplars_untold),
         ] {
             counter.inc_by(now - before);
         }

@@ -34,6 +34,12 @@ impl Fields {
 }
 
 impl Pen<'_> {
+    /// How many there are that were not told before.
+    pub(super) fn new_exemplars(&self) -> u64 {
+        let newer = self.view.exemplars.newer(self.told_exemplars, 0..u32::MAX).flatten();
+        newer.filter(|of| of.serial > self.told_exemplars).count() as u64
+    }
+
     /// Appends a slot's exemplars that were not told before. One without a time has that of its point.
     pub(super) fn exemplars(&self, slot: u32, field: u32, time_ns: u64, out: &mut Fields) {
         if self.view.exemplars.newest() <= self.told_exemplars {

@@ -7,7 +7,7 @@ use observer_aggregate::{
 };
 use observer_export::{
     Encode as _,
-    otlp::{Encoder, Options},
+    otlp::{Encoder, Options, Temporality},
 };
 use prost::Message as _;
 
@@ -93,7 +93,8 @@ fn every_kind_of_point_has_those_that_are_new() {
     let (all, said) = sent(&mut encoder, 101, &mut origin);
     let expected = format!("c_total {t0} 4 / [(\"t\", \"4\")]");
     assert_eq!((all.iter().map(short).collect::<Vec<_>>(), said), (vec![expected], 1));
-    assert_eq!(encoder.stats().exemplars, 6);
+    let stats = encoder.stats();
+    assert_eq!((stats.exemplars, stats.exemplars_untold), (6, 1), "gauges have none");
 }
 
 #[test]
@@ -110,4 +111,20 @@ fn an_exemplar_of_a_window_that_was_passed_over_goes_with_the_next() {
         (all.iter().map(short).collect::<Vec<_>>(), said),
         (vec![format!("c_total {} 0.5 / []", T0 + 102_000)], 1)
     );
+}
+
+#[test]
+fn an_exemplar_of_deltas_that_are_withheld_is_counted() {
+    let mut origin = Origin::new(Source::Scrape);
+    let mut encoder = Encoder::new(Options { temporality: Temporality::Delta, ..Options::default() });
+    let counter = origin.set(("c", Kind::Counter), Suffix::Total, "", 3.0);
+    origin.block.set_exemplar(counter, "t=\"1\"", 0.5, None);
+    origin.histogram("h", "", &[("1", 2), ("+Inf", 1)], 3.0);
+    let bucket = origin.set(("h", Kind::Histogram), Suffix::Bucket, "le=\"1\"", 2.0);
+    origin.block.set_exemplar(bucket, "t=\"2\"", 0.25, None);
+    let told = |encoder: &Encoder| (encoder.stats().exemplars, encoder.stats().exemplars_untold);
+    assert_eq!((sent(&mut encoder, 100, &mut origin).1, told(&encoder)), (0, (0, 2)));
+    origin.block.set_exemplar(counter, "t=\"3\"", 0.5, None);
+    origin.block.touch();
+    assert_eq!((sent(&mut encoder, 101, &mut origin).1, told(&encoder)), (1, (1, 2)));
 }

@@ -1,6 +1,9 @@
-//! Exemplars from an exporter into a real Prometheus: each is there once, with its labels, value and time.
+//! Exemplars from an exporter to every export: each is there once, with its labels, value and time. Where there is one, by way of a
+//! real Prometheus.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
@@ -9,12 +12,14 @@ use std::{
 
 use observer_tests::{
     clock,
-    config::Config,
+    config::{Config, Directory},
     observer::Agent,
+    otlp,
     page::Page,
     privileges::Privileges,
     store::{Kind, Store, StoredExemplar},
 };
+use serde_json::{Value, json};
 
 /// How many exemplars the counter has, one after the other.
 const EXEMPLARS: usize = 4;
@@ -163,4 +168,107 @@ fn prometheus_has_every_exemplar_once_by_version_1() {
 #[test]
 fn prometheus_has_every_exemplar_once_by_version_2() {
     check("io.prometheus.write.v2.Request");
+}
+
+/// The Prometheus of the distribution takes no OTLP.
+#[test]
+fn a_receiver_of_otlp_has_every_exemplar_once() {
+    let (script, receiver) = (Script::start(), otlp::Receiver::start());
+    let config = Config::new(&format!(
+        "export: {{otlp: [{{endpoint: '{}', compression: none, histograms: explicit}}]}}\n\
+         scrape_configs: [{{job_name: j, static_configs: [{{targets: ['{}']}}]}}]\n",
+        receiver.endpoint(),
+        script.address
+    ));
+    let agent = Agent::start(Privileges::Root, &["--config", config.path(), "--no-tcp", "--no-node"]);
+    clock::wait_for("the exemplars", || (receiver.exemplars().len() >= 2 * EXEMPLARS).then_some(()));
+    let windows = |page: &Page| page.sum("observer_windows_total", &[]);
+    let before = windows(&agent.page());
+    assert!(windows(&agent.page_with(|page| windows(page) >= before + 3.0)) >= before + 3.0);
+    let (code, said) = agent.stop();
+    assert_eq!(code, Some(0), "{said}");
+    for (name, metric) in [("work_total", "work_total"), ("seconds_bucket", "seconds")] {
+        let mut came = receiver.exemplars().into_iter().filter(|of| of.metric == metric);
+        for told in script.told().iter().filter(|told| told.name == name) {
+            let of = came.next().expect("as many as were told");
+            let labels = told.labels.iter().map(|(name, text)| ((*name).to_owned(), text.clone()));
+            assert_eq!((of.labels, of.value), (labels.collect(), told.value));
+            // Without a time it has that of its point, the end of a window.
+            assert!(told.time_ms.map_or(of.time_ms % 1000 == 0, |time_ms| of.time_ms == time_ms));
+        }
+        assert_eq!(came.next(), None, "each once");
+    }
+}
+
+/// The exemplars in a file of lines, by the names of their samples.
+fn in_lines(file: &Directory) -> Vec<(String, Value)> {
+    // Not every line is there yet, and the last may be half there.
+    let text = fs::read_to_string(lines_of(file)).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of = |line: Value| {
+        let name = line["name"].as_str().unwrap_or_default().to_owned();
+        let exemplars = line["exemplars"].as_array().cloned().unwrap_or_default();
+        exemplars.into_iter().map(move |of| (name.clone(), of))
+    };
+    lines.flat_map(of).collect()
+}
+
+fn lines_of(directory: &Directory) -> String {
+    format!("{}/lines", directory.path())
+}
+
+/// The lines have what was told, each once.
+#[track_caller]
+fn agree(told: &[Told], lines: &Directory) {
+    for name in ["work_total", "seconds_bucket"] {
+        let expected =
+            told.iter().filter(|told| told.name == name).map(|Told { labels, value, time_ms, .. }| {
+                let labels: BTreeMap<_, _> = labels.iter().map(|(name, text)| (*name, text)).collect();
+                let mut of = json!({"labels": labels, "value": value});
+                if let Some(time_ms) = time_ms {
+                    of["time_ms"] = (*time_ms).into();
+                }
+                of
+            });
+        let found = in_lines(lines).into_iter().filter(|(of, _)| of == name).map(|(_, exemplar)| exemplar);
+        assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{name}");
+    }
+}
+
+/// One agent reads the exporter, the other the first one's page; both write lines.
+#[track_caller]
+fn read_again(protocol: &str) {
+    let script = Script::start();
+    let start = |target: &str, protocol: &str, lines: &Directory| {
+        let config = Config::new(&format!(
+            "scrape_configs: [{{job_name: j, honor_labels: true, scrape_protocols: [{protocol}], \
+             static_configs: [{{targets: ['{target}']}}]}}]\n\
+             export: {{ndjson: [{{path: '{}'}}]}}\n",
+            lines_of(lines)
+        ));
+        let args = ["--config", config.path(), "--no-tcp", "--no-node"];
+        (Agent::start(Privileges::Root, &args), config)
+    };
+    let lines = [Directory::new(), Directory::new()];
+    let (first, _config) = start(&script.address.to_string(), "OpenMetricsText1.0.0", &lines[0]);
+    let (second, _config) = start(&first.address().to_string(), protocol, &lines[1]);
+    clock::wait_for("the last exemplar", || {
+        let last = |(_, of): &(String, Value)| of["value"] == EXEMPLARS as f64 + 0.5;
+        in_lines(&lines[1]).iter().any(last).then_some(())
+    });
+    for agent in [second, first] {
+        let (code, said) = agent.stop();
+        assert_eq!(code, Some(0), "{said}");
+    }
+    lines.iter().for_each(|lines| agree(&script.told(), lines));
+}
+
+#[test]
+fn lines_and_openmetrics_pages_have_every_exemplar_once() {
+    read_again("OpenMetricsText1.0.0");
+}
+
+#[test]
+fn lines_and_protobuf_pages_have_every_exemplar_once() {
+    read_again("PrometheusProto");
 }
