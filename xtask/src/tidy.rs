@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of docs/architecture.md that a machine can check.
 
 mod crates;
+mod docs;
 mod source;
 
 use std::fs;
@@ -22,6 +23,7 @@ pub(crate) fn run() -> Result<()> {
     let files = files()?;
     let mut breaches: Vec<String> = files.iter().flat_map(source::breaches).collect();
     breaches.extend(crates::breaches(&files)?);
+    breaches.extend(docs::breaches(&files));
     for file in &files {
         if let Some(note) = source::long(file) {
             eprintln!("note: {note}");
