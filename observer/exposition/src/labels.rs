@@ -70,6 +70,13 @@ impl<'a> Labels<'a> {
         })
     }
 
+    /// Whether a name may stand in quotes. A value that ends in a comma looks alike, and only costs the longer way.
+    #[must_use]
+    pub fn may_need_quotes(&self) -> bool {
+        // A quoted name stands at the start or behind a comma.
+        self.block.starts_with('"') || self.block.contains(",\"")
+    }
+
     /// The value of a label, as it stands between its quotes.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'a str> {

@@ -31,7 +31,7 @@ pub use crate::{
     name::{is_legacy_label, is_legacy_name},
     openmetrics::OpenMetrics,
     text::Text,
-    write::{Format, Header, Names, Prefix, Writer, legacy_label, legacy_name},
+    write::{Format, Header, Names, Prefix, Writer, legacy_label, legacy_labels, legacy_name},
 };
 
 /// Reads a body in the Prometheus text format, version 0.0.4.

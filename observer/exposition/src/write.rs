@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, io::Write as _};
 
-use crate::{Exemplar, Kind, labels, name, number};
+use crate::{Exemplar, Kind, Label, Labels, labels, name, number};
 
 /// A format to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -230,18 +230,16 @@ impl<'b> Writer<'b> {
 
     /// The block as it is, unless it has a name in quotes that the reader would not understand.
     fn labels(&mut self, block: &str) {
-        // A quoted name stands at the start or behind a comma; a value that ends in a comma looks alike and only
-        // costs the longer way.
-        if self.names == Names::Quoted || !(block.starts_with('"') || block.contains(",\"")) {
+        let labels = Labels::unchecked(block);
+        if self.names == Names::Quoted || !labels.may_need_quotes() {
             self.out.extend_from_slice(block.as_bytes());
             return;
         }
-        for (i, label) in labels::Labels::unchecked(block).iter().enumerate() {
+        for (i, (name, value)) in legacy_labels(&labels).into_iter().enumerate() {
             if i > 0 {
                 self.out.push(b',');
             }
-            underscores(self.out, &label.name, name::label_part);
-            let _written = write!(self.out, "=\"{}\"", label.value);
+            let _written = write!(self.out, "{name}=\"{value}\"");
         }
     }
 
@@ -274,20 +272,36 @@ pub fn legacy_label(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// The labels with names that every reader understands, and their values as they stand between their quotes. Of several that get one
+/// name the last is left: in sorted labels a name that needs no change stands behind those that become it.
+#[must_use]
+pub fn legacy_labels<'a>(labels: &Labels<'a>) -> Vec<(Cow<'a, str>, &'a str)> {
+    let mut legacy: Vec<(Cow<'a, str>, &'a str)> = Vec::new();
+    for Label { name, value } in labels.iter() {
+        let name = match name {
+            Cow::Borrowed(name) => legacy_label(name),
+            Cow::Owned(name) => Cow::Owned(legacy_label(&name).into_owned()),
+        };
+        match legacy.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, other)) => *other = value,
+            None => legacy.push((name, value)),
+        }
+    }
+    legacy
+}
+
 fn replaced(name: &str, part: fn(u8) -> bool) -> String {
-    let mut out = Vec::with_capacity(name.len() + 1);
+    let mut out = Vec::with_capacity(name.len());
     underscores(&mut out, name, part);
     // Only characters of the alphabet are left.
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Writes the name with `_` for each character outside the alphabet, and before a digit at its start.
+/// Writes the name with `_` in the place of each character that may not stand there, as Prometheus does
+/// (`prometheus/common`, `model.EscapeName`).
 fn underscores(out: &mut Vec<u8>, name: &str, part: fn(u8) -> bool) {
-    if name.starts_with(|c: char| c.is_ascii_digit()) {
-        out.push(b'_');
-    }
-    out.extend(name.chars().map(|c| match u8::try_from(c) {
-        Ok(byte) if part(byte) => byte,
+    out.extend(name.chars().enumerate().map(|(at, c)| match u8::try_from(c) {
+        Ok(byte) if part(byte) && !(at == 0 && byte.is_ascii_digit()) => byte,
         _ => b'_',
     }));
 }

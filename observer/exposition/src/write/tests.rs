@@ -75,12 +75,7 @@ fn foreign_names_are_escaped_or_quoted_as_the_reader_asked() {
         w.sample("1.é", "", "\"a.b\"=\"x,\",c=\"\\\"\"", 1.0, None);
         w.sample("1.é", "", "", 1.0, None);
     };
-    check(
-        Format::Text,
-        Names::Underscores,
-        write,
-        "# TYPE _1__ gauge\n_1__{a_b=\"x,\",c=\"\\\"\"} 1\n_1__ 1\n",
-    );
+    check(Format::Text, Names::Underscores, write, "# TYPE ___ gauge\n___{a_b=\"x,\",c=\"\\\"\"} 1\n___ 1\n");
     check(
         Format::Text,
         Names::Quoted,
@@ -93,4 +88,13 @@ fn foreign_names_are_escaped_or_quoted_as_the_reader_asked() {
 fn times_before_the_epoch_keep_their_sign() {
     let write = |w: &mut Writer<'_>| w.sample("a", "", "", 1.0, Some(-50));
     check(Format::OpenMetrics, Names::Underscores, write, "a 1 -0.050\n# EOF\n");
+}
+
+#[test]
+fn labels_that_become_one_are_written_once() {
+    let write = |w: &mut Writer<'_>| {
+        w.sample("a", "", "\"x.y\"=\"1\",\"x/y\"=\"2\",x_y=\"3\",z=\"4\"", 1.0, None);
+        w.sample("a", "", "\"0x\"=\"1\",\"é:\"=\"2\"", 1.0, None);
+    };
+    check(Format::Text, Names::Underscores, write, "a{x_y=\"3\",z=\"4\"} 1\na{_x=\"1\",__=\"2\"} 1\n");
 }

@@ -14,7 +14,7 @@ use observer_aggregate::{
     window::View,
 };
 use observer_export::wire;
-use observer_exposition::{Labels, legacy_label, legacy_name, unescape};
+use observer_exposition::{Labels, legacy_labels, legacy_name, unescape};
 
 use super::{
     Dropped,
@@ -259,8 +259,8 @@ impl Messages<'_, '_> {
         let out = &mut self.exemplar;
         out.clear();
         let labels = Labels::unchecked(self.views[row.place.0 as usize].exemplars.labels(of));
-        for label in labels.iter() {
-            let (name, value) = (legacy_label(&label.name), unescape(label.value));
+        for (name, value) in legacy_labels(&labels) {
+            let value = unescape(value);
             wire::tag(out, 1, wire::BYTES);
             wire::varint(out, (wire::bytes_len(name.len()) + wire::bytes_len(value.len())) as u64);
             wire::bytes(out, 1, name.as_bytes());
@@ -298,11 +298,20 @@ impl Messages<'_, '_> {
         let view = &self.views[row.place.0 as usize];
         self.metric.clear();
         let labels = self.external.join(view.layout.labels(row.place.1));
-        for label in Labels::unchecked(labels).iter().filter(|label| but != Some(&*label.name)) {
-            self.part.clear();
-            wire::bytes(&mut self.part, 1, legacy_label(&label.name).as_bytes());
-            wire::bytes(&mut self.part, 2, unescape(label.value).as_bytes());
-            wire::bytes(&mut self.metric, 1, &self.part);
+        let labels = Labels::unchecked(labels);
+        let (part, metric) = (&mut self.part, &mut self.metric);
+        let mut label = |name: &str, value: &str| {
+            if but != Some(name) {
+                part.clear();
+                wire::bytes(part, 1, name.as_bytes());
+                wire::bytes(part, 2, unescape(value).as_bytes());
+                wire::bytes(metric, 1, part);
+            }
+        };
+        if labels.may_need_quotes() {
+            legacy_labels(&labels).into_iter().for_each(|(name, value)| label(&name, value));
+        } else {
+            labels.iter().for_each(|it| label(&it.name, it.value));
         }
         wire::bytes(&mut self.metric, numbers(kind).1, &self.value);
         if let Some(time) = time(view, row.place.1) {
