@@ -24,6 +24,7 @@ mod composite;
 mod ends;
 mod exemplars;
 mod groups;
+mod name;
 mod native;
 mod number;
 mod plan;
@@ -49,6 +50,7 @@ use body::{Body, Counts, Limits, Path, Stamp};
 use composite::Scratch as Buckets;
 use ends::Ends;
 use groups::Owner;
+pub use name::Names;
 use plan::{Data, Metric, Plan, Scratch};
 pub use split::{Identity, each_series, part};
 use state::{Origin, Slot};
@@ -80,6 +82,8 @@ pub struct Options {
     pub temporality: Temporality,
     /// Which histograms are sent.
     pub histograms: Histograms,
+    /// What metrics are called.
+    pub names: Names,
     /// Attributes of the agent's resource: `service.name`, `service.instance.id`, `host.name` and others.
     pub agent: Vec<(String, String)>,
     /// Attributes that every target's resource has, behind its own.
@@ -99,6 +103,7 @@ impl Default for Options {
         Self {
             temporality: Temporality::Cumulative,
             histograms: Histograms::Exponential,
+            names: Names::Prometheus,
             agent: vec![("service.name".to_owned(), "observer".to_owned())],
             targets: Vec::new(),
             max_points: 8_192,
@@ -226,7 +231,7 @@ impl Encoder {
             _ => Owner::Agent(&options.agent),
         };
         if !plan.fits(view.layout) {
-            plan.make(view.layout, &owner, options.histograms, scratch);
+            plan.make(view.layout, &owner, (options.histograms, options.names), scratch);
         }
         // What the agent counts itself begins at 0 when it begins.
         let own = matches!(view.source, Source::Kernel | Source::Agent);

@@ -268,6 +268,7 @@ sections! {
         "timeout" => timeout: Duration = "10s", "The longest from a request to the end of its answer.";
         "temporality" => temporality: String = "cumulative", "cumulative, or delta: what sums and histograms counted since the point before.";
         "histograms" => histograms: String = "exponential", "exponential, or explicit: the classic buckets where a histogram has both.";
+        "names" => names: String = "prometheus", "prometheus, or otel: metrics without the unit and `_total` in their names, for OTLP has both beside them.";
         "resource_attributes" => resource_attributes: Labels = "", "More attributes of every resource; they win over those the agent finds.";
         "headers" => headers: Labels = "", "More headers that are sent.";
         "queue_config" => queue_config: QueueKeys<'n> = "", "What waits, and how it is sent.";

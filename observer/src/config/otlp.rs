@@ -6,7 +6,7 @@ use hyper::{
     Uri,
     header::{HeaderName, HeaderValue},
 };
-use observer_export::otlp::{Histograms, Temporality};
+use observer_export::otlp::{Histograms, Names, Temporality};
 
 use super::{
     ClientConfig, Login, QueueConfig,
@@ -39,6 +39,8 @@ pub(crate) struct Otlp {
     pub(crate) temporality: Temporality,
     /// Which histograms are sent.
     pub(crate) histograms: Histograms,
+    /// What metrics are called.
+    pub(crate) names: Names,
     /// More attributes of all resources.
     pub(crate) resource_attributes: Vec<(String, String)>,
     /// What waits, and how it is sent.
@@ -116,6 +118,9 @@ impl Otlp {
             let words = [("exponential", Histograms::Exponential), ("explicit", Histograms::Explicit)];
             otlp.histograms = word(at, &words)?;
         }
+        if let Some(at) = &keys.names {
+            otlp.names = word(at, &[("otel", Names::Otel), ("prometheus", Names::Prometheus)])?;
+        }
         otlp.resource_attributes = keys.resource_attributes.map(|at| at.value.0).unwrap_or_default();
         if let Some(at) = keys.queue_config {
             otlp.queue = QueueConfig::new(&at.value)?;
@@ -142,6 +147,7 @@ impl Otlp {
             client: ClientConfig::default(),
             temporality: Temporality::default(),
             histograms: Histograms::default(),
+            names: Names::default(),
             resource_attributes: Vec::new(),
             queue: QueueConfig::default(),
         }

@@ -199,6 +199,7 @@ pub(crate) fn encoders(config: &Otlp, labels: &[(String, String)], telemetry: &T
     let options = encoding::Options {
         temporality: config.temporality,
         histograms: config.histograms,
+        names: config.names,
         agent,
         targets,
         max_points: u32::try_from(config.queue.max_samples).unwrap_or(u32::MAX),

@@ -17,6 +17,7 @@ use observer_exposition::Labels;
 use super::{
     Histograms, attributes,
     groups::{Groups, Owner},
+    name::{self, Names},
     state::Slot,
     unit,
 };
@@ -141,7 +142,7 @@ impl Plan {
         &mut self,
         layout: &Arc<Layout>,
         owner: &Owner<'_>,
-        histograms: Histograms,
+        (histograms, names): (Histograms, Names),
         scratch: &mut Scratch,
     ) {
         let Self { heads, metrics, numbers, composites, members, unsupported, .. } = self;
@@ -159,7 +160,7 @@ impl Plan {
             |a: &(u32, u32), b: &(u32, u32)| a.0 == b.0 && std::ptr::eq(layout.head(a.1), layout.head(b.1));
         for family in sorted.chunk_by(same) {
             let (group, head) = (family[0].0, layout.head(family[0].1));
-            let family = Family { group, head, slots: family, layout, owner };
+            let family = Family { group, head, names, slots: family, layout, owner };
             match head.kind {
                 Kind::Histogram => self.histogram(&family, histograms, scratch),
                 Kind::Summary => self.summary(&family, scratch),
@@ -383,6 +384,8 @@ impl Plan {
             return;
         }
         let Head { name, kind, help, unit } = family.head;
+        let monotonic = matches!(data, Data::Sum { monotonic: true });
+        let (name, suffix) = name::name(family.names, name, suffix, unit, monotonic);
         let heads = &mut self.heads;
         let start = heads.len();
         wire::tag(heads, 1, wire::BYTES);
@@ -405,6 +408,7 @@ impl Plan {
 struct Family<'a> {
     group: u32,
     head: &'a Head,
+    names: Names,
     slots: &'a [(u32, u32)],
     layout: &'a Layout,
     owner: &'a Owner<'a>,

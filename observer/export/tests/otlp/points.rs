@@ -8,7 +8,7 @@ use observer_aggregate::{
 };
 use observer_export::{
     Batch, Encode as _,
-    otlp::{Encoder, Histograms, Options, Temporality},
+    otlp::{Encoder, Histograms, Names, Options, Temporality},
 };
 use prost::Message as _;
 
@@ -474,6 +474,41 @@ fn requests_keep_to_their_limits() {
     let mut flat: Vec<_> = parts.iter().flat_map(|(request, ..)| points(request)).collect();
     flat.sort();
     assert_eq!(points(&all[0].0), flat);
+}
+
+#[test]
+fn names_can_be_without_what_stands_beside_them() {
+    let mut origin = Origin::new(Source::Kernel);
+    let Origin { block, .. } = &mut origin;
+    for (name, kind, suffix, unit) in [
+        ("a_seconds", Kind::Counter, Suffix::Total, "seconds"),
+        ("b_bytes", Kind::Gauge, Suffix::None, "bytes"),
+        ("c_seconds", Kind::Summary, Suffix::Count, "seconds"),
+        ("d_seconds", Kind::Histogram, Suffix::Count, "seconds"),
+        ("e_seconds", Kind::Counter, Suffix::Total, ""),
+    ] {
+        let family = block.family(name, kind, "", unit);
+        let slot = block.add(family, suffix, "").unwrap();
+        block.set(slot, 1.0);
+    }
+    block.touch();
+    for (names, expected) in [
+        (
+            Names::Prometheus,
+            ["a_seconds_total s", "b_bytes By", "c_seconds s", "d_seconds s", "e_seconds_total "],
+        ),
+        (Names::Otel, ["a s", "b By", "c s", "d s", "e_seconds "]),
+    ] {
+        let mut encoder = Encoder::new(Options { names, ..Options::default() });
+        let mut found = Vec::new();
+        origin.block.touch();
+        encoder.window(&close(1, T0, &mut [&mut origin]), &mut |batch| {
+            let metrics = Request::decode(batch.body).unwrap().metrics();
+            found.extend(metrics.into_values().flatten().map(|of| format!("{} {}", of.name, of.unit)));
+        });
+        found.sort();
+        assert_eq!(found, expected);
+    }
 }
 
 /// Each point with all that it stands in, as text, in order.

@@ -1,6 +1,6 @@
 //! `export: otlp`
 
-use observer_export::otlp::{Histograms, Temporality};
+use observer_export::otlp::{Histograms, Names, Temporality};
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn the_port_says_the_protocol_unless_a_key_does() {
 #[test]
 fn every_key_of_otlp_is_read() {
     let otlp = one(
-        "endpoint: 'http://h:1', name: n, compression: none, timeout: 3s, temporality: delta, histograms: explicit, \
+        "endpoint: 'http://h:1', name: n, compression: none, timeout: 3s, temporality: delta, histograms: explicit, names: otel, \
          resource_attributes: {a: b}, headers: {x-tenant: t}, queue_config: {max_shards: 2}",
     );
     assert_eq!(
@@ -46,6 +46,7 @@ fn every_key_of_otlp_is_read() {
         ("n", OtlpCompression::None, Duration::from_secs(3))
     );
     assert_eq!((otlp.temporality, otlp.histograms), (Temporality::Delta, Histograms::Explicit));
+    assert_eq!(otlp.names, Names::Otel);
     assert_eq!(otlp.resource_attributes, [("a".to_owned(), "b".to_owned())]);
     assert_eq!((otlp.headers[0].0.as_str(), otlp.queue.max_shards), ("x-tenant", 2));
 }
@@ -55,6 +56,7 @@ fn what_otlp_cannot_be_is_named() {
     for (keys, expected) in [
         ("protocol: grpc", "`otlp` without `endpoint`"),
         ("endpoint: 'http://h', protocol: http/json", "expected grpc or http/protobuf, not `http/json`"),
+        ("endpoint: 'http://h', names: short", "expected otel or prometheus, not `short`"),
         ("endpoint: 'http://h', temporality: low", "expected cumulative or delta, not `low`"),
         ("endpoint: 'http://h', headers: {grpc-timeout: 1S}", "header `grpc-timeout` is the agent's own"),
         (
