@@ -119,6 +119,7 @@ impl Members {
         }
         self.slots.resize(self.slots.len().max(layout.slots()), NOBODY);
         let mut there = vec![false; self.slots.len()];
+        let mut buffer = String::new();
         for (head, slots) in layout.families() {
             // A native histogram has no number that an output could be made of.
             for &slot in slots.iter().filter(|slot| layout.suffix(**slot) != Suffix::Native) {
@@ -126,7 +127,8 @@ impl Members {
                 there[at] = true;
                 if self.slots[at].birth != birth {
                     engine.leave(self.slots[at].joined.membership);
-                    let joined = join(engine, head, layout.suffix(slot), layout.labels(slot));
+                    let labels = layout.labels(slot).read(&mut buffer);
+                    let joined = join(engine, head, layout.suffix(slot), labels);
                     self.slots[at] = Member { birth, joined };
                 }
             }

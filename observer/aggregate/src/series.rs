@@ -6,9 +6,11 @@
 
 mod exemplars;
 mod heads;
+mod layout;
 mod pages;
 mod read;
 mod store;
+mod text;
 
 use std::{
     collections::HashMap,
@@ -24,9 +26,12 @@ use crate::{
     family::{Family, Kind, Sample, Suffix},
     native::Native,
 };
-use pages::Pages;
+use layout::Series;
+pub use layout::{Head, Layout};
 use store::Store;
 pub(crate) use store::Values;
+pub use text::{CHUNK, Text};
+use text::{Index, Texts};
 
 /// Marks the end of a series: the NaN with which Prometheus says that there are no more samples
 /// (`model/value/value.go`, `StaleNaN`).
@@ -38,15 +43,6 @@ pub const ABSENT: f64 = f64::from_bits(0x7ff0_0000_0000_0003);
 /// No timestamp of its own.
 pub const NO_TIME: i64 = i64::MIN;
 
-/// Label blocks are kept in chunks of this many bytes. None may be longer.
-pub const CHUNK: usize = 1 << 16;
-
-/// How many chunks may be short because windows were reading those before them, until those are put together.
-const PIECES: usize = 32;
-
-/// A chunk with less than this is short.
-const SHORT: usize = CHUNK / 8;
-
 /// Whether the value is [`STALE`].
 #[must_use]
 pub fn is_stale(value: f64) -> bool {
@@ -57,138 +53,6 @@ pub fn is_stale(value: f64) -> bool {
 #[must_use]
 pub fn is_present(value: f64) -> bool {
     !is_stale(value) && value.to_bits() != ABSENT.to_bits()
-}
-
-/// What all samples of a family have in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The name without any [`Suffix`].
-    pub name: Box<str>,
-    /// The type.
-    pub kind: Kind,
-    /// The help text, unescaped. Empty for none.
-    pub help: Box<str>,
-    /// The unit, which the name then ends in. Empty for none.
-    pub unit: Box<str>,
-}
-
-/// One series: 16 bytes, and its labels in a chunk.
-#[derive(Clone, Copy, Debug)]
-struct Series {
-    head: u32,
-    /// Chunk and offset: `chunk * CHUNK + offset`.
-    at: u32,
-    len: u16,
-    suffix: Suffix,
-    /// Tells a slot's series from the one that had the slot before.
-    birth: u32,
-}
-
-/// The series of a block. Immutable once a window has it.
-#[derive(Clone, Debug, Default)]
-pub struct Layout {
-    heads: Arc<Vec<Arc<Head>>>,
-    series: Pages,
-    /// Slots in the order of their source; those of one family together.
-    order: Vec<u32>,
-    chunks: Vec<Arc<String>>,
-}
-
-impl Layout {
-    /// The number of series.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// Whether there is no series.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
-    /// One more than the largest slot.
-    #[must_use]
-    pub fn slots(&self) -> usize {
-        self.series.len()
-    }
-
-    /// The slots that have a series, family by family.
-    #[must_use]
-    pub fn order(&self) -> &[u32] {
-        &self.order
-    }
-
-    /// The family of a slot.
-    #[must_use]
-    pub fn head(&self, slot: u32) -> &Head {
-        &self.heads[self.series.get(slot).head as usize]
-    }
-
-    /// The label block of a slot: without braces, values escaped as in the text formats.
-    #[must_use]
-    pub fn labels(&self, slot: u32) -> &str {
-        let Series { at, len, .. } = *self.series.get(slot);
-        let (chunk, offset) = (at as usize / CHUNK, at as usize % CHUNK);
-        &self.chunks[chunk][offset..offset + usize::from(len)]
-    }
-
-    /// What the name of a slot's samples has behind the family's.
-    #[must_use]
-    pub fn suffix(&self, slot: u32) -> Suffix {
-        self.series.get(slot).suffix
-    }
-
-    /// Different for each series that ever had the slot.
-    #[must_use]
-    pub fn birth(&self, slot: u32) -> u32 {
-        self.series.get(slot).birth
-    }
-
-    /// The slots, family by family: runs of [`Self::order`] that have one head.
-    pub fn families(&self) -> impl Iterator<Item = (&Head, &[u32])> {
-        let head = |slot: &u32| self.series.get(*slot).head;
-        self.order.chunk_by(move |a, b| head(a) == head(b)).map(|slots| (self.head(slots[0]), slots))
-    }
-
-    fn text_bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.capacity()).sum()
-    }
-
-    /// Whether many chunks are short.
-    fn is_in_pieces(&self) -> bool {
-        self.chunks.len() - self.first_short() > PIECES
-    }
-
-    /// The chunk from which on all are short.
-    fn first_short(&self) -> usize {
-        self.chunks.iter().rposition(|chunk| chunk.len() >= SHORT).map_or(0, |last| last + 1)
-    }
-
-    /// Appends text that fits into a chunk, and says where. A new chunk gets room for `room` bytes at once.
-    fn put_text(&mut self, text: &str, room: usize) -> u32 {
-        // A chunk that a window is reading stays as it is; a copy for each window that sees a change would be most of the memory.
-        let open = self.chunks.last_mut().and_then(Arc::get_mut);
-        let offset = match open.filter(|chunk| chunk.len() + text.len() <= CHUNK) {
-            Some(chunk) => {
-                let offset = chunk.len();
-                // Not twice as much: nobody may write more once a window reads it.
-                let more = text.len().max(chunk.capacity().min(SHORT)).min(CHUNK - offset);
-                if text.len() > chunk.capacity() - offset {
-                    chunk.reserve_exact(more);
-                }
-                chunk.push_str(text);
-                offset
-            }
-            None => {
-                let mut chunk = String::with_capacity(text.len().max(room.min(CHUNK)));
-                chunk.push_str(text);
-                self.chunks.push(Arc::new(chunk));
-                0
-            }
-        };
-        u32::try_from((self.chunks.len() - 1) * CHUNK + offset).unwrap_or(u32::MAX)
-    }
 }
 
 /// The series of one source and their current values. One writer.
@@ -215,6 +79,8 @@ pub struct Block {
     tracks_times: bool,
     /// Bytes of label text that belong to no series any more.
     dead: usize,
+    /// Where the text is of series that are new since the last window.
+    index: Option<Index>,
     changes: u64,
 }
 
@@ -295,18 +161,21 @@ impl Block {
     /// Bytes used and bytes reserved for series and values.
     #[must_use]
     pub fn memory(&self) -> (usize, usize) {
-        let Layout { heads, series, order, chunks: _ } = &*self.layout;
+        let Layout { heads, series, order, texts } = &*self.layout;
         let fixed = |n: usize| n * (size_of::<Series>() + size_of::<u32>() + size_of::<f64>());
-        let text: usize = self.layout.chunks.iter().map(|chunk| chunk.len()).sum();
+        // What is dead has the same share of the pieces as of the text they say.
+        let says = texts.says(0);
+        let text = texts.used() * (says - self.dead.min(says)) / says.max(1);
         let times = size_of_val(self.times());
         let natives: usize = self.natives().map(|(_, native)| native.memory_bytes()).sum();
         let exemplars = self.exemplars().memory_bytes();
-        let used = fixed(order.len()) + text - self.dead.min(text) + times + natives + exemplars;
+        let used = fixed(order.len()) + text + times + natives + exemplars;
         let reserved = series.memory_bytes()
             + order.capacity() * size_of::<u32>()
             + heads.capacity() * size_of::<Arc<Head>>()
             + self.store.memory_bytes()
-            + self.layout.text_bytes();
+            + texts.memory_bytes()
+            + self.index.as_ref().map_or(0, |_| Index::BYTES);
         (used, reserved)
     }
 
@@ -370,7 +239,8 @@ impl Block {
         }
         self.births = self.births.wrapping_add(1);
         let layout = Arc::make_mut(&mut self.layout);
-        let series = Series { head: family, at: layout.put_text(labels, 0), len, suffix, birth: self.births };
+        let at = layout.texts.put(labels, self.index.get_or_insert_with(Index::new));
+        let series = Series { head: family, at, len, suffix, birth: self.births };
         let slot = match self.free.pop() {
             Some(slot) => {
                 *layout.series.get_mut(slot) = series;
@@ -392,7 +262,7 @@ impl Block {
     /// Ends a series. The next window tells so, and then the slot is free.
     pub fn remove(&mut self, slot: u32) {
         let Series { head, suffix, .. } = *self.layout.series.get(slot);
-        let identity = identity(head, suffix, self.layout.labels(slot));
+        let identity = identity(head, suffix, self.layout.labels(slot).read(&mut String::new()));
         if self.ending.insert(identity, slot).is_none() {
             self.changes += 1;
         }
@@ -479,12 +349,8 @@ impl Block {
         });
         self.scattered = false;
         self.changes += 1;
-        // The last chunk of each of many targets would keep as much again as it needs.
-        if let Some(chunk) = layout.chunks.last_mut().and_then(Arc::get_mut)
-            && chunk.capacity() > chunk.len() + CHUNK / 64
-        {
-            chunk.shrink_to(chunk.len() + CHUNK / 64);
-        }
+        layout.texts.trim();
+        self.index = None;
     }
 
     /// Brings the series of each family together, before a window takes them.
@@ -513,9 +379,10 @@ impl Block {
                 *value = ABSENT;
             }
         }
+        self.index = None;
         if self.ending.is_empty() {
-            if self.layout.is_in_pieces() {
-                self.compact(self.layout.first_short());
+            if self.layout.texts.is_in_pieces() {
+                self.compact(self.layout.texts.first_short());
             }
             return;
         }
@@ -536,15 +403,15 @@ impl Block {
         let families = self.layout.families().count();
         if self.text_is_dead() || self.layout.heads.len() > 64 + 2 * families {
             self.compact(0);
-        } else if self.layout.is_in_pieces() {
-            self.compact(self.layout.first_short());
+        } else if self.layout.texts.is_in_pieces() {
+            self.compact(self.layout.texts.first_short());
         }
     }
 
     /// Whether a quarter of the label text belongs to no series any more; or half more of that, so that blocks whose series come
     /// and go together are not all written anew at once.
     fn text_is_dead(&self) -> bool {
-        let text: usize = self.layout.chunks.iter().map(|chunk| chunk.len()).sum();
+        let text = self.layout.texts.says(0);
         self.dead > CHUNK / 16 && 4 * self.dead > text + text / 32 * (self.id.0 % 16) as usize
     }
 
@@ -552,12 +419,12 @@ impl Block {
     fn compact(&mut self, from: usize) {
         let old = Arc::clone(&self.layout);
         let layout = Arc::make_mut(&mut self.layout);
-        let moves = |slot: u32| old.series.get(slot).at as usize / CHUNK >= from;
-        let mut left: usize =
+        let moves = |slot: u32| Texts::is_from(old.series.get(slot).at, from);
+        let left: usize =
             old.order.iter().filter(|slot| moves(**slot)).map(|slot| old.labels(*slot).len()).sum();
-        let before: usize = old.chunks[from..].iter().map(|chunk| chunk.len()).sum();
-        self.dead -= (before - left).min(self.dead);
-        layout.chunks.truncate(from);
+        self.dead -= old.texts.says(from).saturating_sub(left).min(self.dead);
+        layout.texts.truncate(from);
+        let (mut index, mut buffer) = (Index::new(), String::new());
         self.heads.clear();
         let mut kept = Vec::new();
         let mut heads = vec![None; old.heads.len()];
@@ -572,9 +439,7 @@ impl Block {
             });
             let mut at = old.series.get(slot).at;
             if moves(slot) {
-                let text = old.labels(slot);
-                at = layout.put_text(text, left);
-                left -= text.len();
+                at = layout.texts.put(old.labels(slot).read(&mut buffer), &mut index);
             }
             if (head, at) != (was as u32, old.series.get(slot).at) {
                 let series = layout.series.get_mut(slot);
@@ -582,6 +447,7 @@ impl Block {
             }
         }
         layout.heads = Arc::new(kept);
+        layout.texts.trim();
     }
 }
 
@@ -598,7 +464,7 @@ pub fn families(layout: &Layout, values: &[f64], times: &[i64]) -> Vec<Family> {
         let time = times.get(*slot as usize).copied().filter(|time| *time != NO_TIME);
         Sample {
             suffix: layout.suffix(*slot),
-            labels: layout.labels(*slot).into(),
+            labels: layout.labels(*slot).to_string().into(),
             value: values[*slot as usize],
             timestamp_ms: time,
             native: None,

@@ -139,6 +139,23 @@ impl<'b> Writer<'b> {
         self.out.push(b'\n');
     }
 
+    /// As [`Self::line`], for a block with some label and without names in quotes, which `labels` appends.
+    #[inline]
+    pub fn line_of(
+        &mut self,
+        prefix: &Prefix,
+        labels: impl FnOnce(&mut Vec<u8>),
+        value: f64,
+        timestamp_ms: Option<i64>,
+    ) {
+        self.out.extend_from_slice(&prefix.text);
+        self.out.push(if prefix.quoted { b',' } else { b'{' });
+        labels(self.out);
+        self.out.push(b'}');
+        self.value(value, timestamp_ms);
+        self.out.push(b'\n');
+    }
+
     /// As [`Self::line`], with an exemplar if the format has them. In OpenMetrics only a counter's `_total` and a bucket may have one.
     pub fn line_with(
         &mut self,
@@ -173,6 +190,11 @@ impl<'b> Writer<'b> {
         if prefix.quoted || !labels.is_empty() {
             self.out.push(b'}');
         }
+        self.value(value, timestamp_ms);
+    }
+
+    #[inline]
+    fn value(&mut self, value: f64, timestamp_ms: Option<i64>) {
         self.out.push(b' ');
         number::write_value(self.out, value);
         if let Some(millis) = timestamp_ms {

@@ -448,7 +448,9 @@ impl Keeper {
         if !self.made.is_empty() {
             let layout = block.layout();
             let Head { name, .. } = layout.head(slot);
-            self.made.remove(&identity_of(name, layout.suffix(slot), layout.labels(slot)));
+            let mut buffer = String::new();
+            let labels = layout.labels(slot).read(&mut buffer);
+            self.made.remove(&identity_of(name, layout.suffix(slot), labels));
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::Series;
+use super::layout::Series;
 use crate::family::Suffix;
 
 /// Places of a page: small enough that a change copies little, and that a small source wastes little.

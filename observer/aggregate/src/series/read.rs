@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, collections::HashMap, sync::Arc};
 
-use super::{Block, Series, identity};
+use super::{Block, identity, layout::Series};
 use crate::family::{Family, Sample};
 
 impl Block {
@@ -13,10 +13,11 @@ impl Block {
         if self.read_same(families.clone()) {
             return;
         }
+        let mut buffer = String::new();
         let mut known: HashMap<u64, u32> = (self.layout.order().iter())
             .map(|&slot| {
                 let Series { head, suffix, .. } = *self.layout.series.get(slot);
-                (identity(head, suffix, self.layout.labels(slot)), slot)
+                (identity(head, suffix, self.layout.labels(slot).read(&mut buffer)), slot)
             })
             .collect();
         let mut slots = Vec::with_capacity(known.len());
@@ -60,7 +61,7 @@ impl Block {
                 let same = *head.name == **name
                     && head.kind == *kind
                     && layout.suffix(slot) == *suffix
-                    && layout.labels(slot) == &**labels;
+                    && layout.labels(slot) == **labels;
                 if !same {
                     return false;
                 }

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    text::{PIECES, SHORT},
+    *,
+};
 use crate::window::{Pool, Source, Window};
 
 fn family(name: &'static str, samples: &[(&str, f64)]) -> Family {
@@ -230,10 +233,11 @@ fn text_that_windows_were_reading_is_put_together_again() {
         // As a window does: what it has stays as it is.
         let seen = std::mem::replace(&mut before, Arc::clone(block.layout()));
         block.told();
-        assert!(block.layout().chunks.len() <= PIECES + 1, "{nth}");
+        assert!(block.layout().texts.chunks() <= PIECES + 1, "{nth}");
         assert_eq!(seen.len(), usize::try_from(nth).unwrap());
     }
-    let labels: Vec<&str> = block.layout().order().iter().map(|slot| block.layout().labels(*slot)).collect();
+    let labels: Vec<String> =
+        block.layout().order().iter().map(|slot| block.layout().labels(*slot).to_string()).collect();
     assert_eq!(labels, (0..500).map(|nth| format!("n=\"{nth}\"")).collect::<Vec<_>>());
 }
 
@@ -286,11 +290,11 @@ fn text_of_many_series_stays_right_while_some_come_and_go() {
         held.drain(..held.len().saturating_sub(3));
         block.told();
         let live: usize = slots.iter().map(|(_, n)| text(*n).len()).sum();
-        let held = block.layout().text_bytes();
+        let held = block.layout().texts.memory_bytes();
         assert!(held < 2 * live, "round {round}: {held} bytes for {live}");
-        assert!(block.layout().chunks.len() <= PIECES + 2 * live / SHORT, "round {round}");
+        assert!(block.layout().texts.chunks() <= PIECES + 2 * live / SHORT, "round {round}");
     }
     for (slot, n) in slots {
-        assert_eq!(block.layout().labels(slot), text(n));
+        assert_eq!(block.layout().labels(slot).to_string(), text(n));
     }
 }

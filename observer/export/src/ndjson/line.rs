@@ -46,7 +46,8 @@ pub(super) fn wanted(layout: &Layout, slot: u32, select: &[Conditions]) -> bool 
     if select.is_empty() {
         return true;
     }
-    let labels: Vec<_> = Labels::unchecked(layout.labels(slot))
+    let mut buffer = String::new();
+    let labels: Vec<_> = Labels::unchecked(layout.labels(slot).read(&mut buffer))
         .iter()
         .map(|label| (label.name, unescape(label.value)))
         .collect();
@@ -72,7 +73,7 @@ pub(super) fn series(out: &mut Vec<u8>, source: Source, layout: &Layout, slot: u
     out.extend_from_slice(b",\"name\":");
     text(out, &format!("{name}{}", layout.suffix(slot).as_str()));
     out.extend_from_slice(b",\"labels\":{");
-    labels(out, layout.labels(slot));
+    labels(out, layout.labels(slot).read(&mut String::new()));
     out.push(b'}');
 }
 

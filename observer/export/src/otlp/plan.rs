@@ -107,6 +107,8 @@ pub(super) struct Scratch {
     /// Where a set of labels has its composite.
     places: HashMap<u64, usize>,
     parts: Vec<(usize, u32, f64)>,
+    /// A label block.
+    labels: String,
 }
 
 impl Plan {
@@ -210,14 +212,15 @@ impl Plan {
             slots.iter_mut().for_each(|slot| slot.group = NONE);
         }
         groups.forget_targets();
+        let buffer = &mut scratch.labels;
         for &slot in layout.order() {
             if owner.scraped() && is_target_info(layout.head(slot)) {
-                groups.add_target(layout.labels(slot));
+                groups.add_target(layout.labels(slot).read(buffer));
                 continue;
             }
             let state = &mut slots[slot as usize];
             if state.group == NONE {
-                state.group = groups.of(layout.labels(slot), owner);
+                state.group = groups.of(layout.labels(slot).read(buffer), owner);
             }
             scratch.sorted.push((state.group, slot));
         }
@@ -236,7 +239,8 @@ impl Plan {
         };
         scratch.places.clear();
         for &(_, slot) in slots.iter().filter(|(_, slot)| Some(layout.suffix(*slot)) == created) {
-            scratch.places.insert(hash(layout.labels(slot), ""), slot as usize);
+            let labels = layout.labels(slot).read(&mut scratch.labels);
+            scratch.places.insert(hash(labels, ""), slot as usize);
         }
         let mut done = 0_u16;
         for &(_, first) in slots {
@@ -265,7 +269,8 @@ impl Plan {
                 }
                 let created = match data {
                     Data::Sum { monotonic: true } if !scratch.places.is_empty() => {
-                        scratch.places.get(&hash(layout.labels(slot), "")).map_or(NONE, |slot| *slot as u32)
+                        let labels = layout.labels(slot).read(&mut scratch.labels);
+                        scratch.places.get(&hash(labels, "")).map_or(NONE, |slot| *slot as u32)
                     }
                     _ => NONE,
                 };
@@ -322,11 +327,11 @@ impl Plan {
     /// Brings the series together that are equal but for one label.
     fn collect(&mut self, family: &Family<'_>, bound: &str, scratch: &mut Scratch) {
         let Family { slots, layout, .. } = *family;
-        let Scratch { places, parts, .. } = scratch;
+        let Scratch { places, parts, labels: buffer, .. } = scratch;
         places.clear();
         parts.clear();
         for &(_, slot) in slots {
-            let labels = layout.labels(slot);
+            let labels = layout.labels(slot).read(buffer);
             let at = *places.entry(hash(labels, bound)).or_insert_with(|| {
                 self.composites.push(Composite {
                     lead: NONE,
@@ -374,7 +379,8 @@ impl Plan {
         self.dead += state.len as usize;
         let start = self.blobs.len();
         let keep = |name: &str| (without.is_empty() || name != without) && !owner.takes(name);
-        attributes::labels(&mut self.blobs, field, layout.labels(slot), keep);
+        let mut buffer = String::new();
+        attributes::labels(&mut self.blobs, field, layout.labels(slot).read(&mut buffer), keep);
         state.at = start as u32;
         state.len = (self.blobs.len() - start) as u32;
     }

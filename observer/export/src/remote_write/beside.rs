@@ -5,7 +5,10 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use observer_aggregate::{family::Suffix, series::Layout};
+use observer_aggregate::{
+    family::Suffix,
+    series::{Layout, Text},
+};
 use observer_exposition::Labels;
 
 use super::{
@@ -96,8 +99,9 @@ impl Beside {
 }
 
 /// The hash of a label block without one label, whatever the order.
-fn identity(block: &str, except: &str) -> u64 {
-    let labels = Labels::unchecked(block);
+fn identity(block: Text<'_>, except: &str) -> u64 {
+    let mut buffer = String::new();
+    let labels = Labels::unchecked(block.read(&mut buffer));
     let hash = |name: &str, value: &str| {
         let mut hasher = DefaultHasher::new();
         (name, value).hash(&mut hasher);

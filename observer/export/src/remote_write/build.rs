@@ -75,6 +75,8 @@ pub(crate) struct Builder {
     relabel: Option<Box<dyn Relabel>>,
     labels: Labels,
     text: String,
+    /// A label block as the layout has it.
+    block: String,
     buffer: Vec<u8>,
     field: Vec<u8>,
     /// The hash of every series that is sent, where rules can make two the same.
@@ -93,6 +95,7 @@ impl Builder {
             relabel,
             labels: Labels::default(),
             text: String::new(),
+            block: String::new(),
             buffer: Vec::new(),
             field: Vec::new(),
             sent,
@@ -161,13 +164,14 @@ impl Builder {
 
     /// Makes the labels that are sent.
     fn label(&mut self, layout: &Layout, slot: u32) -> Result<(), Refusal> {
-        let Self { utf8_names, external, relabel, labels, text, .. } = self;
+        let Self { utf8_names, external, relabel, labels, text, block, .. } = self;
         labels.clear();
         text.clear();
         text.push_str(&layout.head(slot).name);
         text.push_str(layout.suffix(slot).as_str());
         labels.set("__name__", text);
-        for label in exposition::Labels::unchecked(layout.labels(slot)).iter() {
+        let block = layout.labels(slot).read(block);
+        for label in exposition::Labels::unchecked(block).iter() {
             labels.set(&label.name, &exposition::unescape(label.value));
         }
         for (name, value) in &*external {

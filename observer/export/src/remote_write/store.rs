@@ -280,7 +280,8 @@ fn home(layout: &Layout, first: usize) -> u64 {
     let mut hasher = DefaultHasher::new();
     first.hash(&mut hasher);
     if let Some(slot) = layout.order().first() {
-        let labels = Labels::unchecked(layout.labels(*slot));
+        let mut buffer = String::new();
+        let labels = Labels::unchecked(layout.labels(*slot).read(&mut buffer));
         (labels.value("job"), labels.value("instance")).hash(&mut hasher);
     }
     hasher.finish()

@@ -128,13 +128,13 @@ impl Layout {
             duplicates: _,
             plain: _,
         } = self;
-        ends.shrink_to_fit();
-        tails.shrink_to_fit();
-        slots.shrink_to_fit();
-        values.shrink_to_fit();
-        rules.shrink_to_fit();
-        hashes.shrink_to_fit();
-        families.shrink_to_fit();
+        fit(ends);
+        fit(tails);
+        fit(slots);
+        fit(values);
+        fit(rules);
+        fit(hashes);
+        fit(families);
     }
 
     /// Where a record starts in the text.
@@ -171,6 +171,13 @@ impl Layout {
             + rules.capacity()
             + 4 * (ends.capacity() + tails.capacity() + slots.capacity() + hashes.capacity())
             + 8 * (values.capacity() + families.capacity())
+    }
+}
+
+/// Gives back what a list does not need. An allocator that is asked for less in the same place may leave all as it is.
+fn fit<T: Copy>(list: &mut Vec<T>) {
+    if list.len() < list.capacity() {
+        *list = list.as_slice().to_vec();
     }
 }
 

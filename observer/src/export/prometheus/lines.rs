@@ -2,6 +2,7 @@
 
 use observer_aggregate::{
     family::{Kind, Suffix},
+    series::Text,
     window::View,
 };
 use observer_exposition::{self as exposition, Format, Header, Labels, Names, Prefix, Writer, escape};
@@ -26,6 +27,7 @@ struct Lines<'p, 'w> {
 pub(super) struct External {
     /// The name as it begins in a block, the name, and the label as it is written.
     labels: Vec<(String, String, String)>,
+    own: String,
     block: String,
 }
 
@@ -92,9 +94,19 @@ impl Lines<'_, '_> {
                     is_headed = true;
                 }
                 let prefix = prefixes.of(&self.writer, &family.name, suffix);
-                let labels = self.external.join(view.layout.labels(slot));
+                let labels = view.layout.labels(slot);
                 let may_have = exemplified == Some(suffix) && !view.exemplars.is_empty();
-                match may_have.then(|| exemplar(view, slot)).flatten() {
+                let exemplar = may_have.then(|| exemplar(view, slot)).flatten();
+                if exemplar.is_none()
+                    && self.external.are_none()
+                    && !labels.is_empty()
+                    && !labels.may_be_quoted()
+                {
+                    self.writer.line_of(prefix, |out| labels.append(out), value, time(view, slot));
+                    continue;
+                }
+                let labels = self.external.join(labels);
+                match exemplar {
                     Some(of) => self.writer.line_with(prefix, labels, value, time(view, slot), &of),
                     None => self.writer.line(prefix, labels, value, time(view, slot)),
                 }
@@ -171,11 +183,16 @@ impl External {
         let label = |(name, value): &(String, String)| {
             (format!("{name}=\""), name.clone(), format!("{name}=\"{}\"", escape(value)))
         };
-        Self { labels: labels.iter().map(label).collect(), block: String::new() }
+        Self { labels: labels.iter().map(label).collect(), own: String::new(), block: String::new() }
+    }
+
+    fn are_none(&self) -> bool {
+        self.labels.is_empty()
     }
 
     /// A series' label block with those that it lacks.
-    pub(super) fn join<'a>(&'a mut self, labels: &'a str) -> &'a str {
+    pub(super) fn join<'a>(&'a mut self, labels: Text<'a>) -> &'a str {
+        let labels = labels.read(&mut self.own);
         if self.labels.is_empty() {
             return labels;
         }

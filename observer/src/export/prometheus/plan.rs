@@ -71,6 +71,8 @@ struct Making {
     places: HashMap<String, usize>,
     /// The first series of each name and labels, by the hash of both.
     seen: HashMap<u64, Place, BuildHasherDefault<AsIs>>,
+    /// A label block.
+    labels: String,
 }
 
 /// What a block's family has for each of its series.
@@ -222,12 +224,12 @@ impl Plan {
             return;
         };
         let layout = |(view, _): Place| views[view as usize].layout;
-        let labels = layout(place).labels(place.1);
+        let labels = layout(place).labels(place.1).read(&mut making.labels);
         let written = suffix.unwrap_or_else(|| layout(place).suffix(place.1));
         let hash = self.hasher.hash_one((family, written, labels));
         let last = making.seen.insert(hash, place);
         // Two series of one hash that are not the same: as good as never, and then the later one is not told from a repetition.
-        let repeats = last.is_some_and(|last| layout(last).labels(last.1) == labels);
+        let repeats = last.is_some_and(|last| layout(last).labels(last.1) == *labels);
         if let Some(last) = last.filter(|_| repeats) {
             self.earlier.insert(place, last);
         }

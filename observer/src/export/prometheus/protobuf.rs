@@ -146,11 +146,13 @@ impl Messages<'_, '_> {
     fn number(&self, kind: Kind, rows: &mut [Row]) {
         let mut metrics = HashMap::new();
         let (mut last, mut in_order) = (None, true);
+        let mut buffer = String::new();
         for row in &mut *rows {
             let (at, slot) = row.place;
             let mut hasher = self.hasher.build_hasher();
             let part = part_label(kind, row.suffix);
-            for label in Labels::unchecked(self.views[at as usize].layout.labels(slot)).iter() {
+            let labels = self.views[at as usize].layout.labels(slot).read(&mut buffer);
+            for label in Labels::unchecked(labels).iter() {
                 if part != Some(&*label.name) {
                     (label.name, label.value).hash(&mut hasher);
                 }
@@ -277,7 +279,8 @@ impl Messages<'_, '_> {
 
     /// The bound or quantile that a label of the series says.
     fn bound(&self, row: &Row, label: &str) -> f64 {
-        let labels = self.views[row.place.0 as usize].layout.labels(row.place.1);
+        let mut buffer = String::new();
+        let labels = self.views[row.place.0 as usize].layout.labels(row.place.1).read(&mut buffer);
         let value = Labels::unchecked(labels).value(label).and_then(|value| value.parse().ok());
         value.unwrap_or(f64::NAN)
     }

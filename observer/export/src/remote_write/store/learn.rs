@@ -138,7 +138,10 @@ impl Store {
             if part.is_outdated() {
                 self.untemplated.push(at);
             }
-            part.bytes.shrink_to(part.bytes.len() + part.bytes.len() / 8);
+            if part.bytes.capacity() > part.bytes.len() + part.bytes.len() / 8 {
+                // An allocator that is asked for less in the same place may leave all as it is.
+                part.bytes = part.bytes.as_slice().to_vec();
+            }
             change.beside.created(part);
         }
     }
