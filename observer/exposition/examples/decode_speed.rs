@@ -1,7 +1,10 @@
 //! How fast bodies are read: against the one before, by the full parser, and beside a copy of the same bytes.
 //!
-//! `cargo run --release -p observer-exposition --example decode_speed [BODY BODY...]`
+//! `cargo run --release -p observer-exposition --example decode_speed [--only PART] [BODY BODY...]`
 //! The bodies are of one exporter, in their order; without any, two of node_exporter that are kept with the tests.
+//!
+//! With `--only` one row is measured, by its name, and once when warm: for callgrind, which counts the instructions in `pass` alone
+//! with `--toggle-collect='*decode_speed::pass*'`; the row says by how many samples to divide them.
 
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
@@ -35,8 +38,15 @@ impl Sink for Slots {
     }
 }
 
+/// The name of the one row to measure.
+type Only = Option<String>;
+
 fn main() {
-    let paths: Vec<String> = env::args().skip(1).collect();
+    let mut paths: Vec<String> = env::args().skip(1).collect();
+    let only = paths.iter().position(|arg| arg == "--only").map(|at| {
+        paths.remove(at);
+        paths.remove(at)
+    });
     let bodies: Vec<String> = if paths.is_empty() {
         [
             include_str!("../tests/bodies/node_exporter.txt"),
@@ -53,41 +63,45 @@ fn main() {
     let churn: Vec<String> = (0..20).map(|round| replace_some(&large[0], round)).collect();
 
     println!("{:<42} {:>10} {:>8} {:>10}", "", "ns/sample", "GB/s", "M/s");
-    delta("delta, as a second later", &bodies);
-    delta("delta, every value changes", &every);
-    delta("delta, 40 times the body", &large);
-    delta("delta, 40 times, every value changes", &large_every);
-    delta("delta, 40 times, 1 in 1,000 lines is new", &churn);
-    parse("full parser", &bodies, |body| text(body.as_bytes()));
+    delta(&only, "delta, as a second later", &bodies);
+    delta(&only, "delta, every value changes", &every);
+    delta(&only, "delta, 40 times the body", &large);
+    delta(&only, "delta, 40 times, every value changes", &large_every);
+    delta(&only, "delta, 40 times, 1 in 1,000 lines is new", &churn);
+    parse(&only, "full parser", &bodies, |body| text(body.as_bytes()));
     let open: Vec<String> = bodies.iter().map(|body| as_openmetrics(body)).collect();
-    parse("full parser, OpenMetrics", &open, |body| openmetrics(body.as_bytes()));
-    measure("prometheus-parse", &bodies, |body| {
+    parse(&only, "full parser, OpenMetrics", &open, |body| openmetrics(body.as_bytes()));
+    measure(&only, "prometheus-parse", &bodies, |body| {
         let lines = black_box(body).lines().map(|line| Ok(line.to_owned()));
         black_box(prometheus_parse::Scrape::parse(lines).expect("a sound body"));
     });
-    measure("memcpy", &bodies, {
+    measure(&only, "memcpy", &bodies, {
         let mut copy = vec![0_u8; bodies.iter().map(String::len).max().unwrap_or(0)];
         move |body| black_box(&mut copy[..body.len()]).copy_from_slice(black_box(body.as_bytes()))
     });
 }
 
-fn delta(name: &str, bodies: &[String]) {
+fn delta(only: &Only, name: &str, bodies: &[String]) {
     let (mut delta, mut slots) = (Delta::new(Dialect::Text), Slots::default());
     let mut unchanged = 0;
-    measure(name, bodies, |body| {
+    measure(only, name, bodies, |body| {
         let stats = delta.decode(black_box(body.as_bytes()), &mut slots).expect("a sound body");
         unchanged = stats.unchanged * 100 / stats.samples;
     });
+    if only.is_some() {
+        return;
+    }
     let samples = samples(&bodies[0]);
     println!("    {unchanged} % unchanged, {} bytes a sample remembered", delta.memory_bytes() / samples);
 }
 
 fn parse<'a, I: Iterator<Item = Result<Event<'a>, Error>>>(
+    only: &Only,
     name: &str,
     bodies: &'a [String],
     events: impl Fn(&'a str) -> I,
 ) {
-    measure(name, bodies, |body| {
+    measure(only, name, bodies, |body| {
         let mut sum = 0.0;
         for event in events(black_box(body)) {
             if let Event::Sample(sample) = event.expect("a sound body") {
@@ -99,15 +113,23 @@ fn parse<'a, I: Iterator<Item = Result<Event<'a>, Error>>>(
 }
 
 /// Prints the best of many rounds over all bodies.
-fn measure<'a>(name: &str, bodies: &'a [String], mut work: impl FnMut(&'a str)) {
+fn measure<'a>(only: &Only, name: &str, bodies: &'a [String], mut work: impl FnMut(&'a str)) {
     let samples: usize = bodies.iter().map(|body| samples(body)).sum();
     let bytes: usize = bodies.iter().map(String::len).sum();
     let passes = (5_000_000 / bytes).max(1);
+    if let Some(only) = only {
+        if name == only {
+            bodies.iter().for_each(|body| work(body));
+            pass(bodies, &mut work);
+            println!("{name}: {samples} samples, {bytes} bytes");
+        }
+        return;
+    }
     let mut best = f64::INFINITY;
     for _ in 0..40 {
         let start = Instant::now();
         for _ in 0..passes {
-            bodies.iter().for_each(|body| work(body));
+            pass(bodies, &mut work);
         }
         best = best.min(start.elapsed().as_secs_f64() / passes as f64);
     }
@@ -118,6 +140,12 @@ fn measure<'a>(name: &str, bodies: &'a [String], mut work: impl FnMut(&'a str)) 
         bytes as f64 / best / 1e9,
         samples / best / 1e6
     );
+}
+
+/// What is measured, and nothing else.
+#[inline(never)]
+fn pass<'a>(bodies: &'a [String], work: &mut impl FnMut(&'a str)) {
+    bodies.iter().for_each(|body| work(body));
 }
 
 fn samples(body: &str) -> usize {

@@ -84,6 +84,7 @@ impl<'a> OpenMetrics<'a> {
         }
     }
 
+    #[inline(never)]
     fn metadata(&mut self, mut cursor: Cursor<'a>) -> Result<Event<'a>, Error> {
         if cursor.line == "# EOF" {
             self.done = true;
@@ -117,6 +118,7 @@ impl<'a> OpenMetrics<'a> {
     }
 
     /// A metadata line whose text starts at the cursor.
+    #[inline(always)]
     fn declare(
         &mut self,
         keyword: Keyword,
@@ -161,6 +163,7 @@ impl<'a> OpenMetrics<'a> {
     }
 
     /// Makes `name` the present family, which it may be already.
+    #[inline]
     fn begin(&mut self, name: Cow<'a, str>) -> Result<(), Reason> {
         if self.family.name == name {
             return Ok(());
@@ -181,7 +184,7 @@ impl<'a> OpenMetrics<'a> {
     }
 
     /// Finds the sample's family and checks that its type has such a sample.
-    #[inline]
+    #[inline(always)]
     fn check(&mut self, sample: &Sample<'a>) -> Result<(), Reason> {
         let Family { name, kind, has_samples, .. } = &mut self.family;
         // Most have a type of which every sample is one.
@@ -192,6 +195,7 @@ impl<'a> OpenMetrics<'a> {
         self.check_type(sample)
     }
 
+    #[inline(never)]
     fn check_type(&mut self, sample: &Sample<'a>) -> Result<(), Reason> {
         let Family { name, kind, .. } = &self.family;
         let suffix = sample.name.strip_prefix(&**name).filter(|_| !name.is_empty());

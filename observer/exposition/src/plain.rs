@@ -10,6 +10,7 @@ const LABELS: usize = 16;
 
 /// The sample line that the text starts with, and its length with its line feed. `None` says nothing about the line:
 /// the grammar takes it from its start.
+#[inline(always)]
 pub(crate) fn sample(text: &str, grammar: Grammar) -> Option<(Sample<'_>, usize)> {
     let bytes = text.as_bytes();
     if !name::name_start(*bytes.first()?) {
@@ -72,6 +73,7 @@ pub(crate) struct Metadata<'a> {
 }
 
 /// The metadata line that the text starts with, as [`sample`].
+#[inline(always)]
 pub(crate) fn metadata(text: &str) -> Option<Metadata<'_>> {
     let keyword = match text.as_bytes().first_chunk()? {
         b"# HELP " => Keyword::Help,

@@ -35,7 +35,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next line if it is a plain sample.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plain_sample(&mut self, grammar: Grammar) -> Option<Sample<'a>> {
         let (sample, length) = plain::sample(self.rest, grammar)?;
         self.number += 1;
@@ -44,7 +44,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next line if it is plain metadata, and a cursor before its text.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plain_metadata(&mut self) -> Option<(Metadata<'a>, Cursor<'a>)> {
         let metadata = plain::metadata(self.rest)?;
         self.number += 1;
