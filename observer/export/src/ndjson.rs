@@ -28,6 +28,8 @@ pub struct Written {
     pub samples: u64,
     /// Native histograms.
     pub histograms: u64,
+    /// New exemplars that no line has, for their series has ended.
+    pub exemplars_untold: u64,
 }
 
 /// How many bytes of lines are handed out at a time, and a line more.
@@ -176,6 +178,10 @@ impl Lines {
             let new = Exemplars { all: exemplars, of, told };
             let same =
                 changed_only && native.is_none() && new.is_empty() && state.last.to_bits() == value.to_bits();
+            if news && state.len > 0 && !is_present(value) {
+                let new = exemplars.of(slot).iter().filter(|of| of.serial > told);
+                written.exemplars_untold += new.count() as u64;
+            }
             if absent || same || state.len == 0 {
                 continue;
             }

@@ -84,6 +84,7 @@ struct Counters {
     lost: [Counter; CAUSES.len()],
     encoded: [Counter; 2],
     delivered: [Counter; 2],
+    exemplars_untold: Counter,
     bytes: Counter,
 }
 
@@ -97,6 +98,7 @@ impl Counters {
             lost: CAUSES.map(|cause| telemetry.export_windows_lost.with([name, cause])),
             encoded: kinds(&telemetry.export_encoded),
             delivered: kinds(&telemetry.export_delivered),
+            exemplars_untold: telemetry.export_exemplars_untold.with([name]),
             bytes: telemetry.export_bytes.with([name]),
         }
     }
@@ -135,8 +137,9 @@ impl Writer {
             }
         };
         write(&missing);
-        let Written { samples, histograms } = encoder.window(window, &mut write);
-        let Counters { name, lost, encoded, delivered, bytes: written } = &self.counters;
+        let Written { samples, histograms, exemplars_untold } = encoder.window(window, &mut write);
+        let Counters { name, lost, encoded, delivered, exemplars_untold: untold, bytes: written } =
+            &self.counters;
         let count = |of: &[Counter; 2]| {
             of[0].inc_by(samples);
             of[1].inc_by(histograms);
@@ -145,6 +148,7 @@ impl Writer {
         let Some(Failed { cause, source }) = failed else {
             count(delivered);
             written.inc_by(bytes);
+            untold.inc_by(exemplars_untold);
             if self.failing.take().is_some() {
                 log::info!("export `{name}`: `{}` takes lines again", self.place);
             }

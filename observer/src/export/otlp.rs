@@ -242,7 +242,7 @@ impl Gauges {
             malformed: points("malformed"),
             withheld: points("withheld"),
             coarsened: points("coarsened"),
-            exemplars: points("exemplar"),
+            exemplars: telemetry.export_exemplars_untold.with([name]),
         }
     }
 }

@@ -217,7 +217,7 @@ pub(crate) fn encoders(
                 .map_or(0, |every| (every.as_secs() / config.queue.interval.as_secs().max(1)).max(1)),
             ..Options::new(version)
         };
-        Box::new(Told { encoder: Encoder::new(options), gauges: gauges.clone() })
+        Box::new(Told { encoder: Encoder::new(options), gauges: gauges.clone(), told: 0 })
     })
 }
 
@@ -236,12 +236,15 @@ pub(crate) const fn first(config: &RemoteWrite) -> Protocol {
 struct Told {
     encoder: Encoder,
     gauges: Gauges,
+    /// What was counted of the exemplars that are not told.
+    told: u64,
 }
 
 #[derive(Clone)]
 struct Gauges {
     series: Gauge,
     memory: Gauge,
+    exemplars_untold: Counter,
     refused: [Counter; Refusal::ALL.len()],
 }
 
@@ -250,6 +253,7 @@ impl Gauges {
         Self {
             series: telemetry.export_series.with([name]),
             memory: telemetry.export_encoder_memory.with([name]),
+            exemplars_untold: telemetry.export_exemplars_untold.with([name]),
             refused: Refusal::ALL.map(|cause| telemetry.export_series_refused.with([name, cause.as_str()])),
         }
     }
@@ -257,11 +261,13 @@ impl Gauges {
 
 impl Encode for Told {
     fn window(&mut self, window: &Window, out: &mut dyn FnMut(Batch<'_>)) {
-        let Self { encoder, gauges } = self;
+        let Self { encoder, gauges, told } = self;
         encoder.window(window, out);
         let totals = encoder.totals();
         set_count(&gauges.series, totals.series);
         set_count(&gauges.memory, totals.memory_bytes);
+        gauges.exemplars_untold.inc_by(totals.exemplars_untold - *told);
+        *told = totals.exemplars_untold;
         for (counter, refused) in gauges.refused.iter().zip(totals.refused) {
             counter.inner().store(refused, Relaxed);
         }

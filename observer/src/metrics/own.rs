@@ -89,7 +89,9 @@ rows! { EXPORT_ROWS:
     EXPORT_SERIES_REFUSED = Counter "observer_export_series_refused", ["endpoint", "cause"],
         "Series that an export does not send, by cause: dropped (by a relabelling rule), duplicate (relabelling made it the same as another), unnamed, too_long (64 KiB for all labels), full.";
     EXPORT_OTLP_POINTS = Counter "observer_export_otlp_untold", ["endpoint", "cause"],
-        "Samples that an OTLP export does not tell as they are, by cause: unsupported (gauge histograms, parts without a whole), malformed (buckets that contradict each other, fractions), withheld (delta: first values, and those of no later time, which the next point tells), coarsened (told, with fewer buckets), exemplar (of a gauge, or of a sample that is not told).";
+        "Samples that an OTLP export does not tell as they are, by cause: unsupported (gauge histograms, parts without a whole), malformed (buckets that contradict each other, fractions), withheld (delta: first values, and those of no later time, which the next point tells), coarsened (told, with fewer buckets).";
+    EXPORT_EXEMPLARS_UNTOLD = Counter "observer_export_exemplars_untold", ["endpoint"],
+        "New exemplars that an export does not tell, for it does not tell their sample: the series has ended (a target that goes down in the window that they came in), or has nothing later to tell. With OTLP also those of gauges and of deltas that are withheld.";
     EXPORT_ENCODER_MEMORY = Gauge "observer_export_encoder_bytes", ["endpoint"], "Memory in which an export keeps what it knows of its series.";
     EXPORT_ENCODED = Counter "observer_export_encoded_samples", ["endpoint", "kind"],
         "Samples put into the queue of an endpoint, by kind: sample, histogram (native), exemplar. Each is delivered, dropped or waits.";

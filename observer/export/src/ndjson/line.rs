@@ -19,7 +19,7 @@ const BEGIN: &[u8] = b"{\"v\":1,\"kind\":\"";
 /// The line of a window, behind those of its samples.
 pub(super) fn window(out: &mut Vec<u8>, window: &Window, written: &Written) {
     let Window { end_ms, complete, serial, .. } = window;
-    let Written { samples, histograms } = written;
+    let Written { samples, histograms, exemplars_untold: _ } = written;
     out.extend_from_slice(BEGIN);
     put(
         out,

@@ -41,6 +41,8 @@ pub struct Totals {
     pub histograms: u64,
     /// Exemplars.
     pub exemplars: u64,
+    /// Exemplars of series that are sent that no sample was there for: the series has ended, or its time is not a later one.
+    pub exemplars_untold: u64,
     /// Stale markers of series whose end no window has told.
     pub ends_made_up: u64,
     /// Samples with a time of their own that is not after the last one of their series.
@@ -317,6 +319,13 @@ impl<const V2: bool> Writer<'_, V2> {
                         Some(rare) => self.stamp(rare, index, slot, entry.flags, bits, view),
                         None => Some(self.stamp),
                     };
+                    let is_value = bits != ABSENT.to_bits() && bits != STALE.to_bits();
+                    if let Some(of) = of
+                        && !(is_value && stamp.is_some())
+                    {
+                        self.totals.exemplars_untold +=
+                            of.iter().filter(|exemplar| exemplar.serial > *told).count() as u64;
+                    }
                     let Some(stamp) = stamp else { continue };
                     let with = of.map(|of| With { all: view.exemplars, of, told: *told });
                     self.value_with(view, slot as u32, entry, bytes, bits, &stamp, with, target, out);

@@ -6,6 +6,7 @@ mod windows;
 use observer_aggregate::{
     family::{Kind, Suffix},
     native::{CUSTOM_BUCKETS, Native},
+    series::STALE,
     stream::{Conditions, Matcher, Op},
     window::Source,
 };
@@ -171,7 +172,7 @@ fn windows_tell_what_they_have() {
     let mut out = Vec::new();
     let written =
         encoder.window(&close(7, T0, &mut [&mut origin]), &mut |lines| out.extend_from_slice(lines));
-    assert_eq!(written, Written { samples: 4, histograms: 1 });
+    assert_eq!(written, Written { samples: 4, histograms: 1, exemplars_untold: 0 });
     let window = json!({"v": 1, "kind": "window", "window": 7, "end_ms": T0, "complete": true, "samples": 4, "histograms": 1});
     assert_eq!(read(&out).last(), Some(&window));
     // No news: the window is told all the same.
@@ -220,4 +221,20 @@ fn exemplars_are_written_once_and_again_where_nothing_was_written() {
         let third = json!([{"labels": {"t": "3"}, "value": 0.5, "time_ms": 9}]);
         assert_eq!(exemplars(5, &mut origin, &mut encoder), [third]);
     }
+}
+
+#[test]
+fn an_exemplar_of_a_series_that_ends_with_it_is_counted() {
+    let mut origin = Origin::new(Source::Scrape);
+    let slot = origin.set(("c", Kind::Counter), Suffix::Total, "", 1.0);
+    let mut encoder = Encoder::default();
+    let mut untold = |serial: u64, origin: &mut Origin| {
+        origin.block.touch();
+        let window = close(serial, T0 + 1_000 * i64::try_from(serial).unwrap(), &mut [origin]);
+        encoder.window(&window, &mut |_| ()).exemplars_untold
+    };
+    assert_eq!(untold(1, &mut origin), 0);
+    origin.block.set_exemplar(slot, "t=\"1\"", 0.5, None);
+    origin.block.set(slot, STALE);
+    assert_eq!((untold(2, &mut origin), untold(3, &mut origin)), (1, 0));
 }

@@ -227,3 +227,22 @@ fn exemplars_survive_what_is_made_of_a_request() {
         .map(|half| sent(&Request::read(Version::V2, &half.body, 1 << 20).expect("a request")));
     assert_eq!(halves.concat(), all);
 }
+
+/// The exemplars of a window in which their series ends go with nothing.
+#[test]
+fn an_exemplar_of_a_series_that_ends_with_it_is_counted() {
+    for version in BOTH {
+        let mut pipe = Pipe::new(options(version));
+        let (mut block, [a, b, _]) = counters();
+        pipe.window(1000, &mut [&mut block]);
+        block.set_exemplar(a, "t=\"1\"", 0.5, None);
+        block.set_exemplar(b, "t=\"2\"", 0.5, None);
+        block.set(a, STALE);
+        block.touch();
+        pipe.window(2000, &mut [&mut block]);
+        block.touch();
+        pipe.window(3000, &mut [&mut block]);
+        assert_eq!(pipe.received().exemplars.len(), 1, "{version:?}");
+        assert_eq!(pipe.encoder.totals().exemplars_untold, 1, "{version:?}");
+    }
+}
