@@ -15,6 +15,7 @@ pub mod kafka;
 pub mod lab;
 pub mod lifecycle;
 pub mod machine;
+pub mod mounted;
 pub mod netns;
 pub mod observer;
 pub mod otlp;

@@ -1,8 +1,15 @@
 //! `observer run --ndjson` to places that take no lines: what is lost is counted, and why is said once.
 
-use std::{io::Read as _, os::unix::net::UnixListener};
+use std::{fs, io::Read as _, os::unix::net::UnixListener};
 
-use observer_tests::{config::Directory, observer::Agent, page::Page, privileges::Privileges};
+use observer_tests::{
+    config::{Config, Directory},
+    mounted::Mounted,
+    observer::Agent,
+    page::Page,
+    privileges::Privileges,
+};
+use serde_json::Value;
 
 const LOST: &str = "observer_export_windows_lost_total";
 
@@ -45,4 +52,45 @@ fn a_reader_that_is_gone_is_named_once_and_gets_the_next_window() {
     let mut rest = String::new();
     stream.read_to_string(&mut rest).expect("lines");
     assert!(rest.contains("\"cause\":\"no_reader\"") && rest.ends_with('\n'), "{rest}");
+}
+
+/// Files begin anew until the disk is full; when there is room, lines go on where the last whole one was.
+#[test]
+fn a_disk_that_fills_up_costs_windows_and_no_line() {
+    let directory = Directory::new();
+    let path = format!("{}/lines", directory.path());
+    let config = Config::new(&format!(
+        "export: {{ndjson: [{{name: e, path: '{path}', max_size: 100KiB, max_files: 99}}]}}\n"
+    ));
+    let mut agent = Mounted::start(directory.path(), "size=400k", &["--config", config.path()]);
+    let lost = |page: &Page| page.sum(LOST, &[("cause", "disk_full")]);
+    let page = agent.wait_for("a full disk", |page| lost(page) >= 2.0);
+    assert_eq!(page.sum(LOST, &[]), lost(&page), "{}", page.text);
+    agent.remount("size=8m");
+    let delivered = |page: &Page| page.sum("observer_export_delivered_samples_total", &[]);
+    let before = delivered(&page);
+    let page = agent.wait_for("more lines", |page| delivered(page) > before + 500.0);
+    let missing = lost(&page);
+
+    let numbered =
+        (1..).map(|number| agent.file(&format!("lines.{number}"))).take_while(|path| path.exists());
+    let mut files: Vec<_> = numbered.collect();
+    files.reverse();
+    assert!(files.len() >= 2, "{files:?}");
+    files.push(agent.file("lines"));
+    let text: String = files.iter().map(|path| fs::read_to_string(path).expect("it is there")).collect();
+    // The window that is being written has no end yet.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines: Vec<Value> = whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let windows: Vec<u64> = lines.iter().filter_map(|line| line["window"].as_u64()).collect();
+    let told: u64 = lines.iter().filter_map(|line| line["windows"].as_u64()).sum();
+    let (first, last) = (windows[0], windows[windows.len() - 1]);
+    assert_eq!(windows.len() as u64 + told, last - first + 1, "each window is there or told to be lost");
+    assert!(told as f64 >= missing && windows.is_sorted(), "{told} {missing} {windows:?}");
+    let said = agent.said();
+    assert_eq!(said.matches("windows are lost: No space left on device").count(), 1, "{said}");
+    assert!(said.contains("takes lines again"), "{said}");
 }

@@ -1,14 +1,10 @@
 //! A queue's disk that is full or read-only costs nothing that memory can hold, says so, and is used again.
 
-use std::{net::SocketAddr, process::Command};
-
 use observer_tests::{
     clock,
     config::{Config, Directory},
-    daemon::{self, Daemon},
     http,
-    netns::run,
-    observer,
+    mounted::Mounted,
     page::Page,
     parallel,
     receiver::{Receiver, Reply},
@@ -16,16 +12,15 @@ use observer_tests::{
 };
 
 /// An agent whose queue is a file system of its own, and a receiver that is away.
-struct Mounted {
-    agent: Daemon,
-    address: SocketAddr,
+struct Case {
+    agent: Mounted,
     receiver: Receiver,
     queue: Directory,
     _config: Config,
 }
 
-impl Mounted {
-    /// With these options of the file system. It is gone with the process.
+impl Case {
+    /// With these options of the file system.
     #[track_caller]
     fn start(options: &str) -> Self {
         let receiver = Receiver::start(|_, _| Reply::Take);
@@ -37,33 +32,8 @@ impl Mounted {
             receiver.url(),
             queue.path()
         ));
-        let address = daemon::free_address();
-        let mut command = Command::new("unshare");
-        command
-            .env("OBSERVER_LOG", "info")
-            .args(["--mount", "--propagation", "private", "sh", "-c"])
-            .arg("mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"")
-            .args([options, queue.path()])
-            .arg(observer::binary())
-            .args(["run", "--config", config.path(), "--no-tcp", "--no-node"])
-            .args(["--listen", &address.to_string()]);
-        let mut agent = Daemon::spawn(command);
-        agent.wait_for_port(address);
-        Self { agent, address, receiver, queue, _config: config }
-    }
-
-    #[track_caller]
-    fn remount(&self, options: &str) {
-        let (pid, options) = (self.agent.pid().to_string(), format!("remount,{options}"));
-        let mut command = Command::new("nsenter");
-        run(command.args(["-t", &pid, "-m", "mount", "-o", &options, self.queue.path()]), None);
-    }
-
-    #[track_caller]
-    fn wait_for(&mut self, what: &str, ready: impl Fn(&Page) -> bool) -> Page {
-        let address = self.address;
-        let page = || Page::parse(&http::get(address, "/metrics", &[]).text());
-        self.agent.wait_for(what, || Some(page()).filter(&ready))
+        let agent = Mounted::start(queue.path(), options, &["--config", config.path()]);
+        Self { agent, receiver, queue, _config: config }
     }
 
     /// A line of the log, which is written once a second.
@@ -78,31 +48,31 @@ impl Mounted {
     fn check(mut self, error: &str, mended: &str) {
         let failing = |page: &Page| page.sum("observer_export_disk_failing", &[]);
         let waiting = |page: &Page, place| page.sum("observer_export_queue_samples", &[("place", place)]);
-        let full = self.wait_for("a disk that fails", |page| failing(page) == 1.0);
+        let full = self.agent.wait_for("a disk that fails", |page| failing(page) == 1.0);
         assert!(full.sum("observer_export_disk_errors_total", &[]) >= 1.0, "{}", full.text);
-        let told = http::get(self.address, "/api/v1/status/exports", &[]).text();
+        let told = http::get(self.agent.address, "/api/v1/status/exports", &[]).text();
         assert!(told.contains(r#""state":"disk failing","diskError":""#) && told.contains(error), "{told}");
         let line = self.wait_for_line("memory takes what the queue's disk does not");
         assert!(line.contains(error) && line.contains(self.queue.path()), "{line}");
 
         let closed = full.sum("observer_windows_total", &[]);
-        let page = self.wait_for("more windows", |page| {
+        let page = self.agent.wait_for("more windows", |page| {
             page.sum("observer_windows_total", &[]) >= closed + 3.0 && waiting(page, "memory") > 0.0
         });
         let durable = |page: &Page| page.sum("observer_export_durable_timestamp_seconds", &[]);
         let before = durable(&page);
-        self.remount(mended);
-        let page = self.wait_for("a disk that works", |page| {
+        self.agent.remount(mended);
+        let page = self.agent.wait_for("a disk that works", |page| {
             failing(page) == 0.0 && waiting(page, "memory") == 0.0 && durable(page) >= before + 3.0
         });
         assert!(waiting(&page, "disk") > 0.0, "{}", page.text);
-        let told = http::get(self.address, "/api/v1/status/exports", &[]).text();
+        let told = http::get(self.agent.address, "/api/v1/status/exports", &[]).text();
         assert!(told.contains(r#""state":"disk","memory""#), "{told}");
         self.wait_for_line("the queue's disk works again after");
 
         let closed = page.sum("observer_windows_total", &[]);
         self.receiver.open();
-        let page = self.wait_for("delivery", |page| {
+        let page = self.agent.wait_for("delivery", |page| {
             page.sum("observer_export_queue_samples", &[]) == 0.0
                 && page.sum("observer_windows_total", &[]) > closed
         });
@@ -119,5 +89,5 @@ const CASES: [(&str, &str, &str); 2] =
 
 #[test]
 fn a_full_disk_and_a_read_only_one_cost_no_window() {
-    parallel::map(&CASES, |(options, error, mended)| Mounted::start(options).check(error, mended));
+    parallel::map(&CASES, |(options, error, mended)| Case::start(options).check(error, mended));
 }
