@@ -3,6 +3,7 @@
 use std::{fs, io::Read as _, os::unix::net::UnixListener};
 
 use observer_tests::{
+    clock,
     config::{Config, Directory},
     mounted::Mounted,
     observer::Agent,
@@ -72,13 +73,18 @@ fn a_disk_that_fills_up_costs_windows_and_no_line() {
     let page = agent.wait_for("more lines", |page| delivered(page) > before + 500.0);
     let missing = lost(&page);
 
-    let numbered =
-        (1..).map(|number| agent.file(&format!("lines.{number}"))).take_while(|path| path.exists());
-    let mut files: Vec<_> = numbered.collect();
-    files.reverse();
-    assert!(files.len() >= 2, "{files:?}");
-    files.push(agent.file("lines"));
-    let text: String = files.iter().map(|path| fs::read_to_string(path).expect("it is there")).collect();
+    let files = || {
+        let numbered = (1..).map(|number| agent.file(&format!("lines.{number}")));
+        let mut files: Vec<_> = numbered.take_while(|path| path.exists()).collect();
+        files.reverse();
+        files.push(agent.file("lines"));
+        files
+    };
+    let read = || files().iter().map(fs::read_to_string).collect::<Result<String, _>>().ok();
+    let text = clock::wait_for("files that stay while they are read", || {
+        let (before, text) = (files().len(), read()?);
+        (before >= 3 && files().len() == before).then_some(text)
+    });
     // The window that is being written has no end yet.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let lines: Vec<Value> = whole
