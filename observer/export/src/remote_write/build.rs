@@ -297,24 +297,9 @@ fn to_legacy(labels: &mut Labels) {
     let owned: Vec<_> = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     labels.clear();
     for (name, value) in owned {
-        let value = if name == "__name__" { underscores(&value, true) } else { value };
-        labels.set(&legacy_label(&name), &value);
+        let value = if name == "__name__" { exposition::legacy_name(&value) } else { value.as_str().into() };
+        labels.set(&exposition::legacy_label(&name), &value);
     }
-}
-
-/// The name of a label as version 1.0 wants it.
-pub(crate) fn legacy_label(name: &str) -> String {
-    underscores(name, false)
-}
-
-fn underscores(name: &str, colons: bool) -> String {
-    let fits = |(at, char): (usize, char)| {
-        char.is_ascii_alphabetic()
-            || char == '_'
-            || (colons && char == ':')
-            || (at > 0 && char.is_ascii_digit())
-    };
-    name.char_indices().map(|(at, char)| if fits((at, char)) { char } else { '_' }).collect()
 }
 
 /// Whether a slot's sample is part of a classic histogram.

@@ -6,11 +6,7 @@ use observer_aggregate::{
 };
 use observer_exposition as exposition;
 
-use super::{
-    body::Body,
-    build::{Shared, legacy_label},
-    table::Table,
-};
+use super::{body::Body, build::Shared, table::Table};
 use crate::wire::{self, bytes_len};
 
 /// The exemplars that go with a sample.
@@ -80,24 +76,13 @@ impl Writer {
             self.message.clear();
             self.references.clear();
             let labels = exposition::Labels::unchecked(with.all.labels(exemplar));
-            for label in labels.iter().filter(|label| !label.value.is_empty()) {
-                let value = exposition::unescape(label.value);
-                let legacy;
-                let mut name = &*label.name;
-                if !self.utf8_names && !exposition::is_legacy_label(name) {
-                    legacy = legacy_label(name);
-                    name = &legacy;
+            if !self.utf8_names && labels.may_need_quotes() {
+                for (name, value) in exposition::legacy_labels(&labels) {
+                    self.label::<V2>(&name, value, shared, body);
                 }
-                if V2 {
-                    for text in [name, &*value] {
-                        let number = self.symbol(text, shared, body);
-                        wire::varint(&mut self.references, number);
-                    }
-                } else {
-                    wire::tag(&mut self.message, 1, wire::BYTES);
-                    wire::varint(&mut self.message, (bytes_len(name.len()) + bytes_len(value.len())) as u64);
-                    wire::bytes(&mut self.message, 1, name.as_bytes());
-                    wire::bytes(&mut self.message, 2, value.as_bytes());
+            } else {
+                for label in labels.iter() {
+                    self.label::<V2>(&label.name, label.value, shared, body);
                 }
             }
             if !self.references.is_empty() {
@@ -110,6 +95,25 @@ impl Writer {
             count += 1;
         }
         count
+    }
+
+    /// Adds a label to the exemplar; the value is as it stands between its quotes. One without a value is none.
+    fn label<const V2: bool>(&mut self, name: &str, value: &str, shared: &Shared, body: &mut Body) {
+        if value.is_empty() {
+            return;
+        }
+        let value = exposition::unescape(value);
+        if V2 {
+            for text in [name, &*value] {
+                let number = self.symbol(text, shared, body);
+                wire::varint(&mut self.references, number);
+            }
+        } else {
+            wire::tag(&mut self.message, 1, wire::BYTES);
+            wire::varint(&mut self.message, (bytes_len(name.len()) + bytes_len(value.len())) as u64);
+            wire::bytes(&mut self.message, 1, name.as_bytes());
+            wire::bytes(&mut self.message, 2, value.as_bytes());
+        }
     }
 
     /// The number of a symbol, which is written if it is new.
