@@ -332,7 +332,7 @@ impl Block {
         (self.ended, self.gone, self.fresh) = (true, true, true);
     }
 
-    /// Puts the slots in the order of their source. What the list lacks goes behind the rest of its family.
+    /// Puts the slots in the order of their source, after some were added. What the list lacks goes behind the rest of its family.
     pub fn arrange(&mut self, slots: impl Iterator<Item = u32>) {
         let layout = Arc::make_mut(&mut self.layout);
         let mut place = vec![u32::MAX; layout.series.len()];

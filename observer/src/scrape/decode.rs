@@ -133,6 +133,8 @@ impl Core {
         let mut block = Block::default();
         block.track_times(job.settings.track_timestamps_staleness);
         let synthetic = Synthetic::new(&mut block, &labels.block());
+        // What was needed to add them is let go: thousands of targets may begin before the first window takes them.
+        block.arrange(synthetic.slots());
         let keeper = Keeper {
             labels,
             job: Arc::clone(job),

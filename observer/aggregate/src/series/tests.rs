@@ -298,3 +298,15 @@ fn text_of_many_series_stays_right_while_some_come_and_go() {
         assert_eq!(block.layout().labels(slot).to_string(), text(n));
     }
 }
+
+#[test]
+fn a_block_that_is_arranged_keeps_what_it_needs() {
+    let mut block = Block::default();
+    let family = block.family("f", Kind::Gauge, "", "");
+    let slots: Vec<u32> = (0..20)
+        .map(|n| block.add(family, Suffix::None, &format!("n=\"{n}\",job=\"j\"")).expect("a slot"))
+        .collect();
+    block.arrange(slots.into_iter());
+    let (_, reserved) = block.memory();
+    assert!(reserved < 2048, "{reserved} bytes for 20 series");
+}
