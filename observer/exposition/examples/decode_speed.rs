@@ -10,7 +10,9 @@
 
 use std::{collections::HashSet, env, fs, hint::black_box, time::Instant};
 
-use observer_exposition::{Delta, Dialect, Error, Event, FamilyInfo, Sample, Sink, openmetrics, text};
+use observer_exposition::{
+    Delta, Dialect, Error, Event, FamilyInfo, Sample, Sink, openmetrics, protobuf, protobuf::Value, text,
+};
 
 /// Takes values as an aggregator would: the last one, and that there was one.
 #[derive(Default)]
@@ -71,6 +73,10 @@ fn main() {
     parse(&only, "full parser", &bodies, |body| text(body.as_bytes()));
     let open: Vec<String> = bodies.iter().map(|body| as_openmetrics(body)).collect();
     parse(&only, "full parser, OpenMetrics", &open, |body| openmetrics(body.as_bytes()));
+    let bytes: &[u8] = include_bytes!("../tests/bodies/prometheus.pb");
+    read_protobuf(&only, "protobuf, series of Prometheus", &[bytes; 10]);
+    let native: &[u8] = include_bytes!("../tests/corpus/protobuf/native.pb");
+    read_protobuf(&only, "protobuf, native histograms", &[native; 1_000]);
     measure(&only, "prometheus-parse", &bodies, |body| {
         let lines = black_box(body).lines().map(|line| Ok(line.to_owned()));
         black_box(prometheus_parse::Scrape::parse(lines).expect("a sound body"));
@@ -95,6 +101,46 @@ fn delta(only: &Only, name: &str, bodies: &[String]) {
     println!("    {unchanged} % unchanged, {} bytes a sample remembered", delta.memory_bytes() / samples);
 }
 
+/// Reads bodies in the protobuf format: each value, label, and bucket. A sample is a line of the text format, or a native histogram.
+fn read_protobuf(only: &Only, name: &str, bodies: &[&[u8]]) {
+    let samples = bodies.iter().map(|body| read_families(body).0).sum();
+    let bytes = bodies.iter().map(|body| body.len()).sum();
+    measure_of(only, name, bodies, (samples, bytes), |body| {
+        black_box(read_families(black_box(body)));
+    });
+}
+
+/// The samples of a body and the sum of what they have.
+fn read_families(body: &[u8]) -> (usize, f64) {
+    let (mut samples, mut sum) = (0, 0.0);
+    for family in protobuf(body) {
+        for metric in family.expect("a sound body").metrics() {
+            let metric = metric.expect("a sound body");
+            sum += metric.labels.iter().map(|label| label.value.len() as f64).sum::<f64>();
+            match metric.value {
+                Value::Counter { value, .. } | Value::Gauge(value) | Value::Untyped(value) => {
+                    samples += 1;
+                    sum += value;
+                }
+                Value::Summary(summary) => {
+                    samples += 2 + summary.quantiles().count();
+                    sum += summary.sum + summary.quantiles().map(|quantile| quantile.value).sum::<f64>();
+                }
+                Value::Histogram(histogram) => {
+                    if let Some(native) = &histogram.native {
+                        samples += 1;
+                        native.positive.for_each(|_, count| sum += count);
+                    } else {
+                        samples += 3 + histogram.buckets().count();
+                    }
+                    sum += histogram.sum + histogram.buckets().map(|b| b.cumulative_count).sum::<f64>();
+                }
+            }
+        }
+    }
+    (samples, sum)
+}
+
 fn parse<'a, I: Iterator<Item = Result<Event<'a>, Error>>>(
     only: &Only,
     name: &str,
@@ -113,13 +159,25 @@ fn parse<'a, I: Iterator<Item = Result<Event<'a>, Error>>>(
 }
 
 /// Prints the best of many rounds over all bodies.
-fn measure<'a>(only: &Only, name: &str, bodies: &'a [String], mut work: impl FnMut(&'a str)) {
-    let samples: usize = bodies.iter().map(|body| samples(body)).sum();
-    let bytes: usize = bodies.iter().map(String::len).sum();
+fn measure<'a>(only: &Only, name: &str, bodies: &'a [String], work: impl FnMut(&'a str)) {
+    let samples = bodies.iter().map(|body| samples(body)).sum();
+    let bytes = bodies.iter().map(String::len).sum();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    measure_of(only, name, &bodies, (samples, bytes), work);
+}
+
+/// As [`measure`] for bodies of so many samples and bytes.
+fn measure_of<B: Copy>(
+    only: &Only,
+    name: &str,
+    bodies: &[B],
+    (samples, bytes): (usize, usize),
+    mut work: impl FnMut(B),
+) {
     let passes = (5_000_000 / bytes).max(1);
     if let Some(only) = only {
         if name == only {
-            bodies.iter().for_each(|body| work(body));
+            bodies.iter().for_each(|body| work(*body));
             pass(bodies, &mut work);
             println!("{name}: {samples} samples, {bytes} bytes");
         }
@@ -144,8 +202,8 @@ fn measure<'a>(only: &Only, name: &str, bodies: &'a [String], mut work: impl FnM
 
 /// What is measured, and nothing else.
 #[inline(never)]
-fn pass<'a>(bodies: &'a [String], work: &mut impl FnMut(&'a str)) {
-    bodies.iter().for_each(|body| work(body));
+fn pass<B: Copy>(bodies: &[B], work: &mut impl FnMut(B)) {
+    bodies.iter().for_each(|body| work(*body));
 }
 
 fn samples(body: &str) -> usize {

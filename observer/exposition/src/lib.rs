@@ -29,6 +29,7 @@ pub use crate::{
     event::{Event, Exemplar, Kind, Sample},
     labels::{Label, Labels, escape, unescape},
     name::{is_legacy_label, is_legacy_name},
+    number::{write_integer, write_whole},
     openmetrics::OpenMetrics,
     text::Text,
     write::{Format, Header, Names, Prefix, Writer, legacy_label, legacy_labels, legacy_name},

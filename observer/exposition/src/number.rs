@@ -157,18 +157,14 @@ pub(crate) fn seconds(token: &str) -> Result<i64, Reason> {
 /// Writes a value in the fewest digits that read back as the same float.
 pub(crate) fn write_value(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
-    let written = if value.is_nan() {
+    let written = if write_whole(out, value) {
+        Ok(())
+    } else if value == 0.0 {
+        out.write_all(b"-0")
+    } else if value.is_nan() {
         out.write_all(b"NaN")
     } else if value.is_infinite() {
         out.write_all(if value > 0.0 { b"+Inf" } else { b"-Inf" })
-    } else if value.fract() == 0.0 && magnitude < 1e15 {
-        // Negative zero keeps its sign only as a float.
-        if value == 0.0 && value.is_sign_negative() {
-            write!(out, "-0")
-        } else {
-            integer(out, value as i64);
-            Ok(())
-        }
     } else if (1e-5..1e21).contains(&magnitude) {
         write!(out, "{value}")
     } else {
@@ -177,8 +173,17 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: f64) {
     written.expect("a Vec takes every write");
 }
 
-/// A whole number in decimal digits.
-fn integer(out: &mut Vec<u8>, value: i64) {
+/// Appends a value if it is a whole number of at most fifteen digits, and says whether it is one. Zero with a sign is none.
+pub fn write_whole(out: &mut Vec<u8>, value: f64) -> bool {
+    let is_whole = value.fract() == 0.0 && value.abs() < 1e15 && value.to_bits() != (-0.0_f64).to_bits();
+    if is_whole {
+        write_integer(out, value as i64);
+    }
+    is_whole
+}
+
+/// Appends a whole number in decimal digits.
+pub fn write_integer(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
     }
@@ -272,6 +277,15 @@ mod tests {
         assert_eq!(seconds("1395066363.123"), Ok(1_395_066_363_123));
         assert_eq!(seconds("NaN"), Err(Reason::Timestamp));
         assert_eq!(seconds("1e300"), Err(Reason::Timestamp));
+    }
+
+    #[test]
+    fn a_whole_number_is_written_as_the_library_does() {
+        for value in [0, 1, -1, 9, 10, -1_700_000_000_000, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            write_integer(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
     }
 
     #[test]

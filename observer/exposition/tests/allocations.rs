@@ -6,7 +6,7 @@ mod allocations;
 mod bodies;
 
 use bodies::{NODE_0, NODE_1, PROMETHEUS};
-use observer_exposition::{Delta, Dialect, FamilyInfo, Sample, Sink};
+use observer_exposition::{Delta, Dialect, FamilyInfo, Sample, Sink, protobuf, protobuf::Value};
 
 #[derive(Default)]
 struct Slots {
@@ -52,4 +52,33 @@ fn bodies_with_the_same_lines_are_read_without() {
     let exemplar = "# TYPE a counter\na_total 1 # {t=\"x\"} 1\nb 2\n# EOF\n";
     let other = exemplar.replace("t=\"x\"", "t=\"another\"").replace("b 2", "b 3 17.5");
     assert_eq!(allocations(Dialect::OpenMetrics, &[exemplar, &other]), 0);
+}
+
+#[test]
+fn the_protobuf_reader_allocates_nothing() {
+    let bodies: [&[u8]; 2] =
+        [include_bytes!("bodies/prometheus.pb"), include_bytes!("corpus/protobuf/native.pb")];
+    let (before, mut sum, mut buckets) = (allocations::count(), 0.0, 0);
+    for body in bodies {
+        for family in protobuf(body) {
+            for metric in family.unwrap().metrics() {
+                let metric = metric.unwrap();
+                sum += metric.labels.iter().map(|label| label.value.len() as f64).sum::<f64>();
+                match metric.value {
+                    Value::Counter { value, .. } | Value::Gauge(value) | Value::Untyped(value) => {
+                        sum += value;
+                    }
+                    Value::Summary(summary) => sum += summary.quantiles().map(|q| q.value).sum::<f64>(),
+                    Value::Histogram(histogram) => {
+                        sum += histogram.buckets().map(|bucket| bucket.cumulative_count).sum::<f64>();
+                        let native =
+                            histogram.native.iter().flat_map(|native| [native.positive, native.negative]);
+                        native.for_each(|sign| sign.for_each(|_, _| buckets += 1));
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(allocations::count(), before);
+    assert!(sum != 0.0 && buckets > 0);
 }

@@ -9,7 +9,7 @@ use observer_aggregate::{
     stream::Conditions,
     window::{Source, Window},
 };
-use observer_exposition::{Labels, unescape};
+use observer_exposition::{Labels, unescape, write_integer, write_whole};
 
 use super::Written;
 
@@ -87,7 +87,8 @@ pub(super) fn sample(
     exemplars: Exemplars<'_>,
 ) {
     out.extend_from_slice(series);
-    put(out, format_args!(",\"time_ms\":{time_ms}"));
+    out.extend_from_slice(b",\"time_ms\":");
+    write_integer(out, time_ms);
     match native {
         _ if is_stale(value) => out.extend_from_slice(b",\"ended\":true"),
         Some(native) => {
@@ -202,6 +203,9 @@ fn histogram(out: &mut Vec<u8>, native: &Native) {
 
 /// A number, or a text for those that JSON does not have.
 fn number(out: &mut Vec<u8>, value: f64) {
+    if write_whole(out, value) {
+        return;
+    }
     let size = value.abs();
     match value {
         _ if value.is_nan() => out.extend_from_slice(b"\"NaN\""),

@@ -1,5 +1,7 @@
 //! Lines of JSON as another reader sees them, and as the documentation shows them.
 
+#[path = "../../../aggregate/tests/support/allocations.rs"]
+mod allocations;
 #[path = "../otlp/windows.rs"]
 mod windows;
 
@@ -94,7 +96,22 @@ fn example_keys() -> Vec<String> {
 fn any_text_and_any_number_reads_back() {
     let mut origin = Origin::new(Source::Scrape);
     let labels = "a=\"quote \\\" back \\\\ feed \\n tab \t bell \u{7} ünï\"";
-    let values = [0.0, -0.0, 1.0, 0.1, 1e300, -2.5e-300, 5e-324, f64::MAX, 123_456_789.125, 1e-6, 1e17];
+    let values = [
+        0.0,
+        -0.0,
+        1.0,
+        -17.0,
+        999_999_999_999_999.0,
+        1e15,
+        0.1,
+        1e300,
+        -2.5e-300,
+        5e-324,
+        f64::MAX,
+        123_456_789.125,
+        1e-6,
+        1e17,
+    ];
     let mut encoder = Encoder::default();
     for (serial, value) in (1..).zip(values) {
         origin.set(("m", Kind::Gauge), Suffix::None, labels, value);
@@ -103,7 +120,7 @@ fn any_text_and_any_number_reads_back() {
         assert_eq!(lines[0]["labels"]["a"], "quote \" back \\ feed \n tab \t bell \u{7} ünï");
     }
     for (serial, value, word) in
-        [(20, f64::NAN, "NaN"), (21, f64::INFINITY, "+Inf"), (22, f64::NEG_INFINITY, "-Inf")]
+        [(30, f64::NAN, "NaN"), (31, f64::INFINITY, "+Inf"), (32, f64::NEG_INFINITY, "-Inf")]
     {
         origin.set(("m", Kind::Gauge), Suffix::None, labels, value);
         assert_eq!(encode(&mut encoder, serial, &mut [&mut origin])[0]["value"], word);
@@ -191,6 +208,37 @@ fn chunks_have_whole_lines() {
         (chunks, lines) = (chunks + 1, lines + read(chunk).len());
     });
     assert_eq!((chunks > 1, lines), (true, 5_001));
+}
+
+#[test]
+fn warm_windows_allocate_nothing() {
+    for changed_only in [false, true] {
+        let mut encoder = Encoder::new(Options { changed_only, ..Options::default() });
+        let mut origin = Origin::new(Source::Scrape);
+        let (mut allocated, mut bytes) = (0, 0);
+        for serial in 1..=20 {
+            let value = serial as f64;
+            for n in 0..2_000 {
+                let labels = format!("instance=\"i\",n=\"{n}\"");
+                let slot = origin.set(("c", Kind::Counter), Suffix::Total, &labels, value);
+                if n % 10 == 0 {
+                    origin.block.set_exemplar(slot, &format!("trace_id=\"{serial:08}\""), value + 0.5, None);
+                }
+                // Of three lengths and shapes, and the same ones in each three windows.
+                let gauge = [0.1, -17.0, 1.5e-9][serial as usize % 3];
+                origin.set(("g", Kind::Gauge), Suffix::None, &labels, gauge);
+            }
+            origin.native("n", "a=\"b\"", &example());
+            let window = close(serial, T0 + 1_000 * serial as i64, &mut [&mut origin]);
+            let before = allocations::count();
+            encoder.window(&window, &mut |lines| bytes += lines.len());
+            if serial > 10 {
+                allocated += allocations::count() - before;
+            }
+        }
+        assert_eq!(allocated, 0, "changed_only: {changed_only}");
+        assert!(bytes > 20 * 4_000 * 100, "{bytes}");
+    }
 }
 
 #[test]
