@@ -117,23 +117,26 @@ fn read_families(body: &[u8]) -> (usize, f64) {
         for metric in family.expect("a sound body").metrics() {
             let metric = metric.expect("a sound body");
             sum += metric.labels.iter().map(|label| label.value.len() as f64).sum::<f64>();
+            let mut take = |value: f64| {
+                samples += 1;
+                sum += value;
+            };
             match metric.value {
-                Value::Counter { value, .. } | Value::Gauge(value) | Value::Untyped(value) => {
-                    samples += 1;
-                    sum += value;
-                }
+                Value::Counter { value, .. } | Value::Gauge(value) | Value::Untyped(value) => take(value),
                 Value::Summary(summary) => {
-                    samples += 2 + summary.quantiles().count();
-                    sum += summary.sum + summary.quantiles().map(|quantile| quantile.value).sum::<f64>();
+                    take(summary.count as f64);
+                    take(summary.sum);
+                    summary.quantiles().for_each(|quantile| take(quantile.value));
                 }
                 Value::Histogram(histogram) => {
                     if let Some(native) = &histogram.native {
-                        samples += 1;
+                        take(histogram.count);
                         native.positive.for_each(|_, count| sum += count);
                     } else {
-                        samples += 3 + histogram.buckets().count();
+                        // The bucket of all is there without being said.
+                        [histogram.count, histogram.count, histogram.sum].into_iter().for_each(&mut take);
+                        histogram.buckets().for_each(|bucket| take(bucket.cumulative_count));
                     }
-                    sum += histogram.sum + histogram.buckets().map(|b| b.cumulative_count).sum::<f64>();
                 }
             }
         }
