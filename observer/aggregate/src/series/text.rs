@@ -7,7 +7,9 @@
 //!
 //! All that is no text is ASCII, so a chunk is a string and every piece of it is one:
 //!
-//!     length (1 byte), new text, length (1 byte), distance (2 bytes unless the length is 0), length, new text, …
+//! ```text
+//! length (1 byte), new text, length (1 byte), distance (2 bytes unless the length is 0), length, new text, …
+//! ```
 //!
 //! up to as many bytes as the series has; nothing follows the last piece. The distance goes back from the copy's length.
 
