@@ -260,7 +260,7 @@ impl Reading {
         let limits: LimitKeys<'_> = over.section("limits", root.limits.map(|at| at.node), &mut warnings)?;
         let server: ServerKeys<'_> = over.section("server", root.server.map(|at| at.node), &mut warnings)?;
         let export: ExportKeys<'_> = over.section("export", root.export.map(|at| at.node), &mut warnings)?;
-        let defaults = job::Defaults::new(&global, &limits)?;
+        let defaults = job::Defaults::new(&global, &limits, &mut warnings)?;
         let mut config = Config {
             limits: Limits::new(&limits)?,
             server: Server::new(server),

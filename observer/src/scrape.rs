@@ -102,6 +102,7 @@ struct Counters {
     over_budget: Counter,
     over_memory: Counter,
     too_long: Counter,
+    out_of_order: Counter,
     /// Those not kept: over the limit, with labels too long, without a time.
     exemplars: [Counter; 3],
     telemetry: Arc<Telemetry>,
@@ -124,6 +125,7 @@ impl Counters {
             over_budget: refused("series_limit"),
             over_memory: refused("memory_limit"),
             too_long: refused("labels_too_long"),
+            out_of_order: refused("out_of_order"),
             exemplars: ["limit", "labels_too_long", "no_timestamp"]
                 .map(|cause| telemetry.scrape_exemplars_dropped.with([cause])),
             telemetry: Arc::clone(telemetry),

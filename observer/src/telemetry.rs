@@ -131,6 +131,7 @@ telemetry! {
     export_windows_lost: Labelled<Counter> = EXPORT_WINDOWS_LOST,
     export_series: Labelled<Gauge> = EXPORT_SERIES,
     export_exemplars_untold: Labelled<Counter> = EXPORT_EXEMPLARS_UNTOLD,
+    export_not_newer: Labelled<Counter> = EXPORT_NOT_NEWER,
     export_series_refused: Labelled<Counter> = EXPORT_SERIES_REFUSED,
     export_otlp_points: Labelled<Counter> = EXPORT_OTLP_POINTS,
     export_encoder_memory: Labelled<Gauge> = EXPORT_ENCODER_MEMORY,

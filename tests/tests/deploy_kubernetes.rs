@@ -25,6 +25,14 @@ fn misspelt_keys_are_found() {
     assert!(!output.status.success() && said(&output).contains("hostNetworks"), "{}", said(&output));
 }
 
+/// What the resource of exports over OTLP is made of; see docs/otlp.md.
+#[test]
+fn the_agent_is_told_where_it_runs() {
+    for name in ["NODE_NAME", "POD_NAME", "POD_NAMESPACE", "POD_UID"] {
+        assert!(MANIFEST.contains(&format!("- name: {name}\n              valueFrom:")), "{name}");
+    }
+}
+
 #[test]
 fn image_is_of_this_version() {
     let version = env!("CARGO_PKG_VERSION");

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use crate::{
     family::{Kind, Suffix},
-    series::{Block, Head, Layout, is_present, is_stale},
+    series::{Block, Head, Layout, NO_TIME, is_present, is_stale},
     stream::{Engine, Joined, Membership, OutputSeries, RuleStats, Sink, Stats},
     window::{Source, View, Window},
 };
@@ -37,9 +37,12 @@ struct Member {
     /// Which of the series that had the slot; 0 for none.
     birth: u32,
     joined: Joined,
+    /// The time of the last sample, if it had one of its own.
+    time: i64,
 }
 
-const NOBODY: Member = Member { birth: 0, joined: Joined { membership: Membership::NONE, keep_input: true } };
+const NOBODY: Member =
+    Member { birth: 0, joined: Joined { membership: Membership::NONE, keep_input: true }, time: NO_TIME };
 
 /// The rules' outputs, as a block like any other.
 #[derive(Debug, Default)]
@@ -64,19 +67,19 @@ impl Rules {
         let Self { engine, blocks, out, round } = self;
         *round += 1;
         for at in 0..window.blocks() {
-            let View { block, layout, values, fresh, .. } = window.view(at);
+            let View { block, layout, values, times, fresh, .. } = window.view(at);
             let members = blocks.entry(block).or_default();
             members.round = *round;
             members.follow(layout, engine);
             if fresh {
                 for &slot in &members.observed {
-                    let value = values[slot as usize];
-                    if is_present(value) || is_stale(value) {
-                        engine.observe(
-                            members.slots[slot as usize].joined.membership,
-                            value,
-                            is_stale(value),
-                        );
+                    let (value, member) = (values[slot as usize], &mut members.slots[slot as usize]);
+                    let time = times.get(slot as usize).copied().unwrap_or(NO_TIME);
+                    // A sample that says its time is the same one as long as it says the same.
+                    let again = is_present(value) && time != NO_TIME && time == member.time;
+                    if !again && (is_present(value) || is_stale(value)) {
+                        member.time = time;
+                        engine.observe(member.joined.membership, value, is_stale(value));
                     }
                 }
             }
@@ -129,7 +132,7 @@ impl Members {
                     engine.leave(self.slots[at].joined.membership);
                     let labels = layout.labels(slot).read(&mut buffer);
                     let joined = join(engine, head, layout.suffix(slot), labels);
-                    self.slots[at] = Member { birth, joined };
+                    self.slots[at] = Member { birth, joined, time: NO_TIME };
                 }
             }
         }
@@ -316,6 +319,26 @@ mod tests {
                 ),
             }
         }
+    }
+
+    #[test]
+    fn a_sample_that_comes_again_with_its_time_is_observed_once() {
+        let mut rules = rules(vec![Output::Count, Output::Sum], &[], true);
+        let mut blocks = [Block::default()];
+        let head = blocks[0].family("m", Kind::Gauge, "", "");
+        let slot = blocks[0].add(head, Suffix::None, "x=\"1\"").expect("short labels");
+        let mut observed = |number, value, time| {
+            blocks[0].set_at(slot, value, time);
+            blocks[0].touch();
+            let shown = shown(&mut rules, &mut blocks, number);
+            shown.iter().filter(|line| line.contains(":1s_")).cloned().collect::<Vec<_>>()
+        };
+        let once = ["m:1s_count{} 1", "m:1s_sum{} 5"];
+        assert_eq!(observed(1, 5.0, Some(1000)), once);
+        assert_eq!(observed(2, 5.0, Some(1000)), [""; 0]);
+        assert_eq!(observed(3, 5.0, Some(2000)), once);
+        assert_eq!(observed(4, 5.0, None), once);
+        assert_eq!(observed(5, 5.0, None), once);
     }
 
     #[test]

@@ -152,6 +152,8 @@ pub(super) struct Defaults {
     pub(super) settings: Settings,
     /// The timeout, before the interval cuts it.
     timeout: Duration,
+    /// The file says how often, so it is not the default that cuts a timeout.
+    says_interval: bool,
     /// The most dropped targets to keep.
     dropped: usize,
 }
@@ -160,7 +162,11 @@ pub(super) struct Defaults {
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Defaults {
-    pub(super) fn new(global: &GlobalKeys<'_>, limits: &LimitKeys<'_>) -> Result<Self, Fault> {
+    pub(super) fn new(
+        global: &GlobalKeys<'_>,
+        limits: &LimitKeys<'_>,
+        warnings: &mut Vec<Fault>,
+    ) -> Result<Self, Fault> {
         let mut settings = Settings::default();
         set(&mut settings.keep_dropped, &limits.dropped_targets);
         let dropped = settings.keep_dropped;
@@ -168,7 +174,7 @@ impl Defaults {
             settings.body_size_limit = bytes;
         }
         (settings.interval, settings.timeout) =
-            times(&settings, TIMEOUT, &global.scrape_interval, &global.scrape_timeout)?;
+            times(&settings, (TIMEOUT, false), &global.scrape_interval, &global.scrape_timeout, warnings)?;
         set(&mut settings.sample_limit, &global.sample_limit);
         set(&mut settings.target_limit, &global.target_limit);
         set(&mut settings.label_limit, &global.label_limit);
@@ -182,7 +188,7 @@ impl Defaults {
         set(&mut settings.native_histograms, &global.scrape_native_histograms);
         set(&mut settings.classic_histograms, &global.always_scrape_classic_histograms);
         let timeout = global.scrape_timeout.as_ref().map_or(TIMEOUT, |at| at.value);
-        Ok(Self { settings, timeout, dropped })
+        Ok(Self { settings, timeout, says_interval: global.scrape_interval.is_some(), dropped })
     }
 }
 
@@ -200,15 +206,26 @@ fn keep(settings: &mut Settings, most: usize, said: &Option<At<'_, usize>>) {
     }
 }
 
-/// A timeout that is not said is `default`, or the interval if that is shorter.
+/// A timeout that is not said is `default`, or the interval if that is shorter. One that is longer than an interval nobody has said is
+/// cut too: Prometheus' own default is a minute, so a file that is good there has such timeouts.
 fn times(
     settings: &Settings,
-    default: Duration,
+    (default, says_interval): (Duration, bool),
     interval: &Option<At<'_, Duration>>,
     timeout: &Option<At<'_, Duration>>,
+    warnings: &mut Vec<Fault>,
 ) -> Result<(Duration, Duration), Fault> {
+    let says_interval = says_interval || interval.is_some();
     let interval = interval.as_ref().map_or(settings.interval, |at| at.value);
     match timeout {
+        Some(at) if at.value > interval && !says_interval => {
+            warnings.push(at.node.fault(format!(
+                "scrape timeout {} is cut to the scrape interval, which is {} where `scrape_interval` says nothing (1m in Prometheus)",
+                duration::write(at.value),
+                duration::write(interval)
+            )));
+            Ok((interval, interval))
+        }
         Some(at) if at.value > interval => Err(at.node.fault(format!(
             "scrape timeout {} is longer than the scrape interval {}",
             duration::write(at.value),
@@ -245,7 +262,7 @@ pub(super) fn job(
 ) -> Result<Job, Fault> {
     let node = keys.place();
     let mut job = Job {
-        settings: settings(&keys, defaults)?,
+        settings: settings(&keys, defaults, warnings)?,
         scheme: "http".to_owned(),
         path: "/metrics".to_owned(),
         ..Job::default()
@@ -280,10 +297,11 @@ pub(super) fn job(
     Ok(job)
 }
 
-fn settings(keys: &JobKeys<'_>, defaults: &Defaults) -> Result<Settings, Fault> {
+fn settings(keys: &JobKeys<'_>, defaults: &Defaults, warnings: &mut Vec<Fault>) -> Result<Settings, Fault> {
     let mut settings = defaults.settings;
+    let before = (defaults.timeout, defaults.says_interval);
     (settings.interval, settings.timeout) =
-        times(&settings, defaults.timeout, &keys.scrape_interval, &keys.scrape_timeout)?;
+        times(&settings, before, &keys.scrape_interval, &keys.scrape_timeout, warnings)?;
     for (flag, said) in [
         (&mut settings.honor_labels, &keys.honor_labels),
         (&mut settings.honor_timestamps, &keys.honor_timestamps),

@@ -103,8 +103,29 @@ fn a_timeout_follows_the_interval_up_to_ten_seconds() {
         )),
         3
     );
-    fails(&job("  scrape_timeout: 2s"), "4:19: scrape timeout 2s is longer than the scrape interval 1s");
-    fails("global: {scrape_timeout: 1m}", "1:26: scrape timeout 1m is longer than the scrape interval 1s");
+    fails(
+        &job("  scrape_interval: 1s\n  scrape_timeout: 2s"),
+        "5:19: scrape timeout 2s is longer than the scrape interval 1s",
+    );
+    fails(
+        &format!("global: {{scrape_interval: 2s}}\n{}", job("  scrape_timeout: 3s")),
+        "5:19: scrape timeout 3s is longer than the scrape interval 2s",
+    );
+}
+
+#[test]
+fn a_timeout_of_a_file_for_prometheus_is_cut_where_no_interval_is_said() {
+    const WHY: &str =
+        "is cut to the scrape interval, which is 1s where `scrape_interval` says nothing (1m in Prometheus)";
+    let config =
+        warns(&job("  scrape_timeout: 2s"), &[&format!("observer.yml:4:19: scrape timeout 2s {WHY}")]);
+    assert_eq!(config.jobs[0].settings.timeout, Duration::from_secs(1));
+    let config = warns(
+        &format!("global: {{scrape_timeout: 10s}}\n{}", job("  scrape_interval: 30s")),
+        &[&format!("observer.yml:1:26: scrape timeout 10s {WHY}")],
+    );
+    let Settings { interval, timeout, .. } = config.jobs[0].settings;
+    assert_eq!((interval.as_secs(), timeout.as_secs()), (30, 10));
 }
 
 #[test]

@@ -245,6 +245,7 @@ struct Gauges {
     series: Gauge,
     memory: Gauge,
     exemplars_untold: Counter,
+    not_newer: Counter,
     refused: [Counter; Refusal::ALL.len()],
 }
 
@@ -254,6 +255,7 @@ impl Gauges {
             series: telemetry.export_series.with([name]),
             memory: telemetry.export_encoder_memory.with([name]),
             exemplars_untold: telemetry.export_exemplars_untold.with([name]),
+            not_newer: telemetry.export_not_newer.with([name]),
             refused: Refusal::ALL.map(|cause| telemetry.export_series_refused.with([name, cause.as_str()])),
         }
     }
@@ -268,6 +270,7 @@ impl Encode for Told {
         set_count(&gauges.memory, totals.memory_bytes);
         gauges.exemplars_untold.inc_by(totals.exemplars_untold - *told);
         *told = totals.exemplars_untold;
+        gauges.not_newer.inner().store(totals.not_newer, Relaxed);
         for (counter, refused) in gauges.refused.iter().zip(totals.refused) {
             counter.inner().store(refused, Relaxed);
         }

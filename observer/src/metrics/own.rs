@@ -68,7 +68,7 @@ rows! { AGENT_ROWS:
     EXEMPLARS_LIMIT = Gauge "observer_exemplars_limit", [], "How many there may be; more are not taken.";
     SCRAPE_EXEMPLARS_DROPPED = Counter "observer_scrape_exemplars_dropped", ["cause"],
         "Exemplars of scraped series that are not taken, by cause: limit (there are as many as there may be), labels_too_long (over 128 characters, in protobuf; in OpenMetrics the body is malformed then), no_timestamp (of a native histogram).";
-    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), series_limit (of the agent or of a target), memory_limit (of all series), labels_too_long (64 KiB for all labels of a series); the last three are told when the series comes or is looked at again, not every second.";
+    SCRAPE_SAMPLES_REFUSED = Counter "observer_scrape_samples_refused", ["cause"], "Samples not taken from exporters, by cause: duplicate (the series stands in the body before), sample_limit (of the job), out_of_order (it says a time before that of the last one), series_limit (of the agent or of a target), memory_limit (of all series), labels_too_long (64 KiB for all labels of a series); the last three are told when the series comes or is looked at again, not every second.";
     PAGE_SAMPLES_DROPPED = Gauge "observer_page_samples_dropped", ["cause"],
         "Samples left off the page last written: duplicate (the series is there already), conflict (its name is taken by another type), native (a native histogram without a classic form, on a page of text).";
     PAGES = Counter "observer_pages", ["how"],
@@ -92,6 +92,8 @@ rows! { EXPORT_ROWS:
         "Samples that an OTLP export does not tell as they are, by cause: unsupported (gauge histograms, parts without a whole), malformed (buckets that contradict each other, fractions), withheld (delta: first values, and those of no later time, which the next point tells), coarsened (told, with fewer buckets).";
     EXPORT_EXEMPLARS_UNTOLD = Counter "observer_export_exemplars_untold", ["endpoint"],
         "New exemplars that an export does not tell, for it does not tell their sample: the series has ended (a target that goes down in the window that they came in), or has nothing later to tell. With OTLP also those of gauges and of deltas that are withheld.";
+    EXPORT_NOT_NEWER = Counter "observer_export_not_newer_samples", ["endpoint"],
+        "Samples that remote write does not send because the time of their own is not after that of the last one: an exporter that says the same time again says the same sample again.";
     EXPORT_ENCODER_MEMORY = Gauge "observer_export_encoder_bytes", ["endpoint"], "Memory in which an export keeps what it knows of its series.";
     EXPORT_ENCODED = Counter "observer_export_encoded_samples", ["endpoint", "kind"],
         "Samples put into the queue of an endpoint, by kind: sample, histogram (native), exemplar. Each is delivered, dropped or waits.";

@@ -11,7 +11,7 @@ use std::{
 
 use observer_aggregate::{
     family::{self, Suffix},
-    series::{Block, Head},
+    series::{Block, Head, NO_TIME, is_present},
 };
 use observer_exposition::{
     self as exposition, Delta, Exemplar, FamilyInfo, Kind, Labels, Sample, Sink, Stats, unescape,
@@ -108,6 +108,8 @@ pub(super) struct Counts {
     pub(super) over_memory: usize,
     /// Series whose labels are longer than any may have.
     pub(super) too_long: usize,
+    /// Samples with a time of their own that is before the last one's.
+    pub(super) out_of_order: usize,
     /// Exemplars that are not kept.
     pub(super) exemplars: Untaken,
 }
@@ -522,9 +524,21 @@ impl Fill<'_> {
         })
     }
 
+    /// Whether the series has a sample of a later time.
+    fn is_behind(&self, slot: u32, time: i64) -> bool {
+        self.keeper.job.settings.honor_timestamps
+            && is_present(self.block.values()[slot as usize])
+            && self.block.times().get(slot as usize).is_some_and(|last| *last != NO_TIME && time < *last)
+    }
+
     /// The value of a series.
     #[inline]
     fn put(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
+        if timestamp_ms.is_some_and(|time| self.is_behind(slot, time)) {
+            // The series keeps what it has, which is newer.
+            self.counts.out_of_order += 1;
+            return;
+        }
         self.counts.kept += 1;
         match timestamp_ms {
             Some(_) => {

@@ -265,12 +265,22 @@ impl Worker {
     }
 
     fn counted(&self, report: Report, counts: Counts) -> Report {
-        let Counts { scraped, kept, added, duplicates, over_budget, over_memory, too_long, exemplars } =
-            counts;
+        let Counts {
+            scraped,
+            kept,
+            added,
+            duplicates,
+            over_budget,
+            over_memory,
+            too_long,
+            out_of_order,
+            exemplars,
+        } = counts;
         self.counters.duplicates.inc_by(duplicates as u64);
         self.counters.over_budget.inc_by(over_budget as u64);
         self.counters.over_memory.inc_by(over_memory as u64);
         self.counters.too_long.inc_by(too_long as u64);
+        self.counters.out_of_order.inc_by(out_of_order as u64);
         let Untaken { over_limit, too_long: too_long_exemplars, untimed } = exemplars;
         for (counter, count) in self.counters.exemplars.iter().zip([over_limit, too_long_exemplars, untimed])
         {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     bpf::Level,
+    clock,
     export::negotiate::{self, Encoding},
 };
 
@@ -38,11 +39,14 @@ observer
 
 /metrics            what the kernel, the node, the targets and the agent say; collect[]=kernel|node|scrape|self narrows it
 /live               the agent runs
-/ready              the agent has closed a complete window
+/ready              the agent has closed a complete window in the last five seconds
 /api/v1/targets     what is scraped, and how it goes
 /api/v1/status/exports  where windows are written to, what waits, and what went wrong last
 /api/v1/tcp/level   on the Unix socket: how much of each connection is watched
 ";
+
+/// Whoever closes no window for so long is not well, in milliseconds.
+const LATE_MS: i64 = 5_000;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -82,7 +86,7 @@ async fn dispatch(state: &Arc<State>, door: Door, path: &str, request: Request<I
         "/api/v1/status/exports" => respond(StatusCode::OK, JSON, exports::body(&(state.exports)())),
         LEVEL if door == Door::Unix => level(state, request).await,
         LEVEL => plain(StatusCode::FORBIDDEN, "only the Unix socket has the control\n"),
-        _ => unreachable!("`{path}` is in `PATHS` and not here"),
+        _ => plain(StatusCode::NOT_FOUND, "there is no such path\n"),
     }
 }
 
@@ -127,11 +131,16 @@ async fn metrics(state: &Arc<State>, request: &Request<Incoming>) -> Answer {
 
 fn ready(state: &State) -> Answer {
     let window = Arc::clone(&state.windows.borrow());
-    if window.complete {
-        let end = jiff::Timestamp::from_millisecond(window.end_ms).unwrap_or_default();
-        plain(StatusCode::OK, format!("ready: the last window ended at {end}\n"))
-    } else {
+    let end = jiff::Timestamp::from_millisecond(window.end_ms).unwrap_or_default();
+    if !window.complete {
         plain(StatusCode::SERVICE_UNAVAILABLE, "not ready: no complete window yet\n")
+    } else if clock::wall_ms().saturating_sub(window.end_ms) > LATE_MS {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: no window since the one that ended at {end}\n"),
+        )
+    } else {
+        plain(StatusCode::OK, format!("ready: the last window ended at {end}\n"))
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    clock,
     config::Config,
     export::{negotiate::Encoding, prometheus::Form},
     scrape::Targets,
@@ -307,8 +308,13 @@ async fn ready_waits_for_a_complete_window() {
     let answer = server.get("/ready", "").await;
     assert_eq!((answer.status, answer.text()), (503, "not ready: no complete window yet\n"));
     assert_eq!(server.get("/live", "").await.status, 200);
-    server.windows.send_replace(window(1.0));
+    server.windows.send_replace(window_of(clock::wall_ms(), Vec::new()));
     assert_eq!(server.get("/ready", "").await.status, 200);
+    // Windows have stopped.
+    server.windows.send_replace(window(1.0));
+    let answer = server.get("/ready", "").await;
+    let stopped = "not ready: no window since the one that ended at 1970-01-01T00:00:01Z\n";
+    assert_eq!((answer.status, answer.text()), (503, stopped));
 }
 
 #[tokio::test]

@@ -124,6 +124,7 @@ fn series_are_counted_against_the_body_before() {
         over_budget: 0,
         over_memory: 0,
         too_long: 0,
+        out_of_order: 0,
         exemplars: Untaken::default(),
     };
     assert_eq!(counts("a 1\nb 1\na 2\n"), expected(3, 2, 2, 1));
@@ -294,6 +295,28 @@ fn a_target_may_hold_so_many_series_and_no_more() {
     let mut core = core_with(Job::default(), Arc::new(Budget::new(100, 1, usize::MAX)));
     let counts = core.decode(b"a 1\nb 1\n", Dialect::Text).unwrap();
     assert_eq!((counts.kept, counts.over_budget), (1, 1));
+}
+
+#[test]
+fn a_sample_of_an_earlier_time_is_refused_and_the_later_one_stays() {
+    let mut ordered = core(Settings::default());
+    let mut read = |body: &str| {
+        let counts = ordered.decode(body.as_bytes(), Dialect::Text).unwrap();
+        let slot = ordered.block.layout().order().last().copied().unwrap() as usize;
+        let time = ordered.block.times().get(slot).copied().filter(|time| *time != NO_TIME);
+        (counts.kept, counts.out_of_order, ordered.block.values()[slot], time)
+    };
+    assert_eq!(read("a 1 2000\n"), (1, 0, 1.0, Some(2000)));
+    assert_eq!(read("a 2 1999\n"), (0, 1, 1.0, Some(2000)));
+    assert_eq!(read("a 3 2000\n"), (1, 0, 3.0, Some(2000)));
+    assert_eq!(read("a 4 2001\n"), (1, 0, 4.0, Some(2001)));
+    // Without a time it is of now, and whatever comes behind it is new.
+    assert_eq!(read("a 5\n"), (1, 0, 5.0, None));
+    assert_eq!(read("a 6 1\n"), (1, 0, 6.0, Some(1)));
+    let mut core = core(Settings { honor_timestamps: false, ..Settings::default() });
+    for body in ["a 1 2000\n", "a 2 1999\n"] {
+        assert_eq!(core.decode(body.as_bytes(), Dialect::Text).unwrap().out_of_order, 0);
+    }
 }
 
 #[test]

@@ -150,6 +150,7 @@ fn resolve(
         refused: 0,
         over_limit: 0,
     };
+    let mut first_refused = None;
     let mut add = |found: &mut JobTargets, target: ScrapeTarget| {
         let Entry::Vacant(entry) = seen.entry(target.identity) else { return };
         entry.insert(());
@@ -174,6 +175,7 @@ fn resolve(
                 Resolution::Refused(fault) => {
                     found.refused += 1;
                     log::debug!("job `{}`: target `{address}` is not scraped: {fault}", job.name);
+                    first_refused.get_or_insert_with(|| format!("`{address}`: {fault}"));
                 }
             }
         }
@@ -186,8 +188,14 @@ fn resolve(
         found.over_limit = found.active.len();
         found.active.clear();
     }
-    if before.is_none_or(|before| before.refused != found.refused) && found.refused > 0 {
-        log::warn!("{} targets of job `{}` cannot be scraped", found.refused, job.name);
+    if before.is_none_or(|before| before.refused != found.refused)
+        && let Some(first) = first_refused
+    {
+        log::warn!(
+            "targets of job `{}` that cannot be scraped: {}, the first {first}",
+            job.name,
+            found.refused
+        );
     }
     found
 }
