@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The test programs of `observer-exposition` that have a campaign of any length.
-const CAMPAIGNS: [&str; 2] = ["delta", "protobuf"];
+const CAMPAIGNS: [&str; 3] = ["total", "delta", "protobuf"];
 
 /// Runs the campaigns over the kept bodies, each for its share of the time. What fails prints the seed to run it again.
 pub(crate) fn run(seconds: &str) -> Result<()> {

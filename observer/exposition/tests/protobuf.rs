@@ -2,6 +2,8 @@
 
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "support/disturb.rs"]
+mod disturb;
 #[path = "support/random.rs"]
 mod random;
 
@@ -121,19 +123,7 @@ fn campaign(bodies: &[Vec<u8>], rounds: usize, seed: u64) -> (usize, usize) {
     let (mut good, mut bad) = (0, 0);
     for _ in 0..rounds {
         let mut body = bodies[random.below(bodies.len())].clone();
-        for _ in 0..random.below(4) {
-            if body.is_empty() {
-                break;
-            }
-            let at = random.below(body.len());
-            match random.below(5) {
-                0 if random.below(8) == 0 => body.truncate(at),
-                0 | 1 => body[at] ^= 1 << random.below(8),
-                2 => body[at] = random.next().to_le_bytes()[0],
-                3 => body.insert(at, random.next().to_le_bytes()[0]),
-                _ => drop(body.remove(at)),
-            }
-        }
+        disturb::disturb(&mut body, &mut random);
         let (_, sound) = read(&body);
         good += usize::from(sound);
         bad += usize::from(!sound);

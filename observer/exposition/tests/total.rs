@@ -1,5 +1,12 @@
 //! The readers take any bytes, and take what the writer writes.
 
+#[path = "support/corpus.rs"]
+mod corpus;
+#[path = "support/disturb.rs"]
+mod disturb;
+#[path = "support/random.rs"]
+mod random;
+
 use observer_exposition::{Event, Format, Header, Kind, Names, Writer, escape, openmetrics, text, unescape};
 
 /// A small generator of the same bytes in every run.
@@ -53,6 +60,41 @@ fn arbitrary_bytes_never_panic() {
         let body: Vec<u8> = (0..len).map(|_| bytes.next().to_le_bytes()[0]).collect();
         read(&body);
     }
+}
+
+/// Reads kept bodies with something done to them; how many were sound in either format, and how many in neither.
+fn campaign(bodies: &[Vec<u8>], rounds: usize, seed: u64) -> (usize, usize) {
+    let mut random = random::Random::new(seed);
+    let (mut sound, mut broken) = (0, 0);
+    for _ in 0..rounds {
+        let mut body = bodies[random.below(bodies.len())].clone();
+        disturb::disturb(&mut body, &mut random);
+        // Each reader ends behind its first error.
+        let (_, errors) = read(&body);
+        sound += usize::from(errors < 2);
+        broken += usize::from(errors == 2);
+    }
+    (sound, broken)
+}
+
+fn kept() -> Vec<Vec<u8>> {
+    [corpus::files("text"), corpus::files("openmetrics")].concat()
+}
+
+#[test]
+fn kept_bodies_with_changes_are_read_or_refused() {
+    let (sound, broken) = campaign(&kept(), 5_000, 1);
+    assert!(sound > 500 && broken > 500, "{sound} {broken}");
+}
+
+#[test]
+#[ignore = "takes as long as it is told: `cargo xtask fuzz SECONDS`"]
+fn for_as_long_as_told() {
+    let mut bodies = kept();
+    bodies.push(include_bytes!("bodies/node_exporter.txt")[..4000].to_vec());
+    corpus::as_long_as_told(|seed| {
+        campaign(&bodies, 5_000, seed);
+    });
 }
 
 #[test]
