@@ -11,7 +11,7 @@ use std::{
 
 use observer_aggregate::{
     family::{self, Suffix},
-    series::{Block, Head, NO_TIME, is_present},
+    series::{Block, Head, is_present},
 };
 use observer_exposition::{
     self as exposition, Delta, Exemplar, FamilyInfo, Kind, Labels, Sample, Sink, Stats, unescape,
@@ -526,27 +526,24 @@ impl Fill<'_> {
 
     /// Whether the series has a sample of a later time.
     fn is_behind(&self, slot: u32, time: i64) -> bool {
-        self.keeper.job.settings.honor_timestamps
+        // No time at all is before every time.
+        self.block.times().get(slot as usize).is_some_and(|last| time < *last)
             && is_present(self.block.values()[slot as usize])
-            && self.block.times().get(slot as usize).is_some_and(|last| *last != NO_TIME && time < *last)
     }
 
     /// The value of a series.
     #[inline]
     fn put(&mut self, slot: u32, value: f64, timestamp_ms: Option<i64>) {
-        if timestamp_ms.is_some_and(|time| self.is_behind(slot, time)) {
+        let own = timestamp_ms.filter(|_| self.keeper.job.settings.honor_timestamps);
+        if own.is_some_and(|time| self.is_behind(slot, time)) {
             // The series keeps what it has, which is newer.
             self.counts.out_of_order += 1;
             return;
         }
         self.counts.kept += 1;
-        match timestamp_ms {
-            Some(_) => {
-                let honored = timestamp_ms.filter(|_| self.keeper.job.settings.honor_timestamps);
-                self.block.set_at(slot, value, honored);
-            }
+        match own {
             None if self.block.times().is_empty() => self.block.set(slot, value),
-            None => self.block.set_at(slot, value, None),
+            _ => self.block.set_at(slot, value, own),
         }
     }
 }
