@@ -42,25 +42,10 @@ fn killed(times: u32) {
     for round in 0..times {
         receiver.close();
         let mut agent = start(&config);
-        let more = clock::wait(|| Some(durable_ms(&agent.page())).filter(|ms| *ms > durable));
-        durable =
-            more.unwrap_or_else(|| panic!("round {round}: nothing becomes durable: {}", agent.stderr()));
-        // Some moment of the next second.
-        clock::pause(Duration::from_millis(random.hash_one(round) % 1000));
-        durable = durable.max(durable_ms(&agent.page()));
-        agent.signal(libc::SIGKILL);
-        let _ = agent.end();
+        durable = kill(&mut agent, durable, random.hash_one(round));
         receiver.open();
     }
-    let last = start(&config);
-    receiver.wait_for("windows of the last", |requests| {
-        requests.iter().any(|request| ends(request).any(|end| end > durable))
-    });
-    let page = last.page_with(|page| page.sum("observer_export_queue_samples", &[]) == 0.0);
-    assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), 0.0, "{}", page.text);
-    let (code, said) = last.stop();
-    assert_eq!(code, Some(0), "{said}");
-    let runs = windows(&receiver.taken());
+    let runs = runs_with_a_last(&config, &receiver, durable);
     assert_eq!(runs.len() as u32, times + 1, "{runs:?}");
     assert!(runs[runs.len() - 2].last().is_some_and(|end| *end >= durable), "{durable} {runs:?}");
 }
@@ -74,35 +59,45 @@ fn killed_under_way(times: u32) {
     let config = config(&receiver, &queue);
     let random = RandomState::new();
     let mut durable = Vec::new();
+    receiver.slow(20_000);
     for round in 0..times {
-        receiver.slow(20_000);
         let mut agent = start(&config);
         let before = durable.last().copied().unwrap_or(0);
-        let more = clock::wait(|| Some(durable_ms(&agent.page())).filter(|ms| *ms > before));
-        let more =
-            more.unwrap_or_else(|| panic!("round {round}: nothing becomes durable: {}", agent.stderr()));
-        // Some moment of the next second.
-        clock::pause(Duration::from_millis(random.hash_one(round) % 1000));
-        durable.push(more.max(durable_ms(&agent.page())));
-        agent.signal(libc::SIGKILL);
-        let _ = agent.end();
+        durable.push(kill(&mut agent, before, random.hash_one(round)));
     }
     receiver.slow(u32::MAX);
-    let last = start(&config);
-    let latest = durable.last().copied().unwrap_or(0);
+    // Whatever was under way comes again as a whole and the same, and nothing before it is missing.
+    let runs = runs_with_a_last(&config, &receiver, durable.last().copied().unwrap_or(0));
+    assert_eq!(runs.len() as u32, times + 1, "{runs:?}");
+    for (run, durable) in runs.iter().zip(&durable) {
+        assert!(run.last().is_some_and(|end| end >= durable), "{durable} {run:?}");
+    }
+}
+
+/// Kills an agent at some moment of the second after something new has become durable, and says what had by then.
+#[track_caller]
+fn kill(agent: &mut Agent, before: i64, moment: u64) -> i64 {
+    let more = clock::wait(|| Some(durable_ms(&agent.page())).filter(|ms| *ms > before));
+    let more = more.unwrap_or_else(|| panic!("nothing becomes durable: {}", agent.stderr()));
+    clock::pause(Duration::from_millis(moment % 1000));
+    let durable = more.max(durable_ms(&agent.page()));
+    agent.signal(libc::SIGKILL);
+    let _ = agent.end();
+    durable
+}
+
+/// Lets one more agent deliver all that waits, and says which windows the receiver has of each.
+#[track_caller]
+fn runs_with_a_last(config: &Config, receiver: &Receiver, durable: i64) -> Vec<Vec<i64>> {
+    let last = start(config);
     receiver.wait_for("windows of the last", |requests| {
-        requests.iter().any(|request| request.taken && ends(request).any(|end| end > latest))
+        requests.iter().any(|request| request.taken && ends(request).any(|end| end > durable))
     });
     let page = last.page_with(|page| page.sum("observer_export_queue_samples", &[]) == 0.0);
     assert_eq!(page.sum("observer_export_dropped_samples_total", &[]), 0.0, "{}", page.text);
     let (code, said) = last.stop();
     assert_eq!(code, Some(0), "{said}");
-    // Whatever was under way came again as a whole and the same, and nothing before it is missing.
-    let runs = windows(&receiver.taken());
-    assert_eq!(runs.len() as u32, times + 1, "{runs:?}");
-    for (run, durable) in runs.iter().zip(&durable) {
-        assert!(run.last().is_some_and(|end| end >= durable), "{durable} {run:?}");
-    }
+    windows(&receiver.taken())
 }
 
 fn ends(request: &Request) -> impl Iterator<Item = i64> {

@@ -217,6 +217,17 @@ fn a_reader_that_does_not_read_costs_windows_and_nothing_else() {
     writing.thread.join().unwrap();
 }
 
+/// A line, half of one that is taken back, and another line.
+fn write_with_a_half_line(sink: &mut Rotating) {
+    for (lines, whole) in [("{}\n", true), ("{\"half\":", false), ("[]\n", true)] {
+        sink.begin(0).unwrap();
+        sink.write(lines.as_bytes()).unwrap();
+        if !whole {
+            sink.undo();
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_costs_windows_and_leaves_no_half_line() {
     let telemetry = Telemetry::new();
@@ -230,13 +241,7 @@ fn a_full_disk_costs_windows_and_leaves_no_half_line() {
     let folder = Folder::new("full");
     let path = folder.0.join("out");
     let mut sink = Rotating::new(path.clone(), Rotation::default());
-    for (lines, whole) in [("{}\n", true), ("{\"half\":", false), ("[]\n", true)] {
-        sink.begin(0).unwrap();
-        sink.write(lines.as_bytes()).unwrap();
-        if !whole {
-            sink.undo();
-        }
-    }
+    write_with_a_half_line(&mut sink);
     assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n[]\n");
 }
 
@@ -248,13 +253,7 @@ fn a_line_that_cannot_be_taken_back_is_ended_and_the_next_is_whole() {
     assert!(made.success());
     let mut reader = fs::File::options().read(true).write(true).open(&path).unwrap();
     let mut sink = Rotating::new(path.clone(), Rotation::default());
-    for (lines, whole) in [("{}\n", true), ("{\"half\":", false), ("[]\n", true)] {
-        sink.begin(0).unwrap();
-        sink.write(lines.as_bytes()).unwrap();
-        if !whole {
-            sink.undo();
-        }
-    }
+    write_with_a_half_line(&mut sink);
     let mut text = [0; 13];
     reader.read_exact(&mut text).unwrap();
     assert_eq!(str::from_utf8(&text).unwrap(), "{}\n{\"half\":\n[]\n".get(..13).unwrap());
